@@ -1,1 +1,3 @@
+export * from './address.ts';
 export * from './host.ts';
+export * from './random.ts';
