@@ -1,0 +1,2 @@
+/** Codecs of the wire: bytes to values and back, no I/O. */
+export * from './bencode.ts';
