@@ -1,0 +1,142 @@
+/** What an agent is started with, what it reports, and the commands that ride back on the answer. */
+import * as z from 'zod';
+import { TorrentHolding } from './cluster.ts';
+import {
+  Address,
+  ClusterName,
+  ClusterUid,
+  Generation,
+  InfoHash,
+  MachineId,
+  Role,
+  Sha256,
+  SlotName,
+} from './identity.ts';
+import { RingConfiguration } from './ring.ts';
+
+/**
+ * An agent's configuration: the file that a launcher writes, named by `SKEP_CONFIG`. Deterministic in
+ * (cluster uid, slot, generation, attempt), so that a launch tried twice is the same launch.
+ */
+export const AgentConfig = z
+  .strictObject({
+    apiUrl: z.url({ protocol: /^https?$/ }),
+    cluster: ClusterName,
+    clusterUid: ClusterUid,
+    slot: SlotName,
+    role: Role,
+    generation: Generation,
+    attempt: z.int().min(1),
+    /** Exchanged once for the agent's own credential; worthless afterwards and for any other machine. */
+    joinSecret: z.string().regex(/^[0-9a-f]{64}$/),
+    /** Authenticates the ring's datagrams; bootstrap nodes only. */
+    ringKey: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
+    /** TCP and DHT share this port; the ring's datagrams use `ringPort`. */
+    listen: Address,
+    ringPort: z.int().min(1).max(65535).optional(),
+    /** Health and metrics, loopback only. */
+    healthPort: z.int().min(1).max(65535),
+    /** The slot's data: outlives the machine where the runner can keep it. */
+    dataDirectory: z.string().min(1),
+    reportIntervalMs: z.int().min(50),
+    graceMs: z.int().min(500),
+    orphanMs: z.int().min(1_000),
+    uploadBytesPerSecond: z.int().min(0),
+    downloadBytesPerSecond: z.int().min(0),
+    /** Directory to remove when the machine ends for good (orphaned), so that nothing is left behind. */
+    ephemeralRoot: z.string().min(1).optional(),
+  })
+  .meta({ id: 'AgentConfig' });
+export type AgentConfig = z.infer<typeof AgentConfig>;
+
+/** `key` is made and saved by the agent first, so that a lost answer can be asked for again. */
+export const JoinRequest = z
+  .strictObject({
+    machine: MachineId,
+    attempt: z.int().min(1),
+    joinSecret: z.string().regex(/^[0-9a-f]{64}$/),
+    /** SHA-256 of the bearer token that the agent made for itself. */
+    tokenSha256: Sha256,
+  })
+  .meta({ id: 'JoinRequest' });
+export type JoinRequest = z.infer<typeof JoinRequest>;
+
+export const JoinAnswer = z.object({ machine: MachineId }).meta({ id: 'JoinAnswer' });
+
+/** Something that happened at a node, stamped by its Lamport clock. `sequence` grows by one for each of a machine's life. */
+export const AgentEvent = z
+  .object({
+    sequence: z.int().min(1),
+    lamport: z.int().min(0),
+    kind: z.string().regex(/^[a-z][a-z-]{1,39}$/),
+    data: z.record(z.string(), z.union([z.string().max(400), z.number(), z.boolean()])).default({}),
+  })
+  .meta({ id: 'AgentEvent' });
+export type AgentEvent = z.infer<typeof AgentEvent>;
+
+export const Report = z
+  .strictObject({
+    machine: MachineId,
+    attempt: z.int().min(1),
+    state: z.enum(['joined', 'serving', 'stopping']),
+    lamport: z.int().min(0),
+    /** Revision of the commands that the node has made so; empty at first. */
+    revision: z.string().max(64),
+    /** Longest the answer may be held back for a change of the commands. */
+    waitMs: z.int().min(0).max(60_000),
+    dhtNodes: z.int().min(0),
+    ring: z
+      .strictObject({
+        role: z.enum(['follower', 'candidate', 'leader']),
+        term: z.int().min(0),
+        configurationVersion: z.int().min(0),
+        /** Members that this node holds dead by silence. */
+        dead: z.array(MachineId).max(99),
+      })
+      .optional(),
+    torrents: z.array(TorrentHolding).max(1_000),
+    events: z.array(AgentEvent).max(100),
+  })
+  .meta({ id: 'Report' });
+export type Report = z.infer<typeof Report>;
+
+export const Command = z
+  .discriminatedUnion('kind', [
+    /** Join the DHT through these. */
+    z.object({ kind: z.literal('bootstrap-from'), addresses: z.array(Address).max(99) }),
+    z.object({ kind: z.literal('form-ring'), configuration: RingConfiguration }),
+    /** Machines known dead by evidence and not replaced yet. */
+    z.object({
+      kind: z.literal('heed-deaths'),
+      deaths: z.array(z.object({ machine: MachineId, evidence: z.string() })).max(1_000),
+    }),
+    z.object({
+      kind: z.literal('hold-torrent'),
+      infoHash: InfoHash,
+      magnet: z.string(),
+      /** With these it seeds: the .torrent in base64, and the directory that the content lies in. */
+      metainfo: z.base64().optional(),
+      contentRoot: z.string().optional(),
+    }),
+    /** `over`: another generation has the slot. `drained`: finish cleanly. */
+    z.object({ kind: z.literal('stop'), reason: z.enum(['over', 'drained']) }),
+  ])
+  .meta({ id: 'Command' });
+export type Command = z.infer<typeof Command>;
+
+/**
+ * `commands` is the whole list of standing commands, present only if `revision` differs from the report's:
+ * the node makes it so. What is no longer in the list is undone.
+ */
+export const ReportAnswer = z
+  .object({
+    revision: z.string(),
+    commands: z.array(Command).optional(),
+    /** Events up to this sequence are in the journal and need not be sent again. */
+    eventsTaken: z.int().min(0),
+  })
+  .meta({ id: 'ReportAnswer' });
+export type ReportAnswer = z.infer<typeof ReportAnswer>;

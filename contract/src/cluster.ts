@@ -1,0 +1,166 @@
+/** A cluster: what is asked for (spec) and what is (views). */
+import * as z from 'zod';
+import { Address, ClusterName, ClusterUid, Generation, Role, SlotName, Term } from './identity.ts';
+
+export const ClusterSpec = z
+  .strictObject({
+    name: ClusterName,
+    /** An odd number keeps a majority with the fewest machines. */
+    bootstrap: z.int().min(1).max(99).default(3),
+    peers: z.int().min(0).max(10_000).default(5),
+    /** Which roles are redeployed when they die. */
+    heal: z.array(Role).default(['bootstrap', 'peer']),
+    /** How long silence is only suspicion. Longer than any pause that must be survived. */
+    graceMs: z.int().min(500).max(600_000).default(6_000),
+    leaseMs: z.int().min(500).max(600_000).default(5_000),
+    /** The control API heals by itself when nobody has held the lease for this long. */
+    watchdogMs: z.int().min(1_000).max(3_600_000).default(15_000),
+    reportIntervalMs: z.int().min(50).max(60_000).default(1_000),
+    /** An agent that could not reach the control API for this long ends itself. */
+    orphanMs: z.int().min(1_000).max(86_400_000).default(60_000),
+    /** Budgets against redeployment storms, in any 60 seconds. */
+    redeploymentsPerSlot: z.int().min(1).max(100).default(4),
+    redeploymentsPerCluster: z.int().min(1).max(1_000).default(20),
+    /** Payload limits of each node; 0 is unlimited. */
+    uploadBytesPerSecond: z.int().min(0).default(0),
+    downloadBytesPerSecond: z.int().min(0).default(0),
+    /** Nothing of the cluster outlives it: machines remove their data when they end. */
+    ephemeral: z.boolean().default(false),
+  })
+  .meta({ id: 'ClusterSpec', description: 'What a cluster should be.' });
+export type ClusterSpec = z.infer<typeof ClusterSpec>;
+
+/**
+ * The life of a slot's present generation. `dead` is known by evidence or fenced silence and waits to be
+ * redeployed; `failed` could not be launched and is tried again with the next attempt.
+ */
+export const NodeState = z
+  .enum(['launching', 'joined', 'serving', 'stopping', 'dead', 'failed', 'stopped'])
+  .meta({ id: 'NodeState' });
+export type NodeState = z.infer<typeof NodeState>;
+
+export const LeaseView = z
+  .object({
+    term: z.int().min(0),
+    /** A slot@generation, or `watchdog`; missing before the first lease. */
+    holder: z.string().optional(),
+    /** Whether it is still running, by the control API's clock. */
+    held: z.boolean(),
+  })
+  .meta({ id: 'Lease' });
+export type LeaseView = z.infer<typeof LeaseView>;
+
+export const TorrentHolding = z
+  .object({
+    infoHash: z.string(),
+    name: z.string().optional(),
+    state: z.enum(['metadata', 'checking', 'downloading', 'seeding', 'stopped', 'error']),
+    message: z.string().optional(),
+    lengthBytes: z.number(),
+    haveBytes: z.number(),
+    downloadRate: z.number(),
+    uploadRate: z.number(),
+    downloadedBytes: z.number(),
+    uploadedBytes: z.number(),
+    /** Downloaded again or beyond need. */
+    wastedBytes: z.number(),
+    peers: z.int(),
+    /** From the command to the last verified piece. */
+    seconds: z.number().optional(),
+    /** Milliseconds from the command to the first peer that a DHT lookup found. */
+    firstPeerMs: z.number().optional(),
+    /** SHA-256 of the content laid end to end, read back from disk once complete. */
+    sha256: z.string().optional(),
+  })
+  .meta({ id: 'TorrentHolding', description: 'One torrent as one node holds it.' });
+export type TorrentHolding = z.infer<typeof TorrentHolding>;
+
+export const NodeView = z
+  .object({
+    slot: SlotName,
+    role: Role,
+    generation: Generation,
+    attempt: z.int(),
+    state: NodeState,
+    address: Address,
+    /** The runner's own name of the machine: for processes the pid. */
+    machine: z.string().optional(),
+    /** Why it is dead or failed. */
+    reason: z.string().optional(),
+    /** Milliseconds since the last report. */
+    heardAgoMs: z.number().optional(),
+    lamport: z.number().optional(),
+    dhtNodes: z.int().optional(),
+    ringRole: z.enum(['follower', 'candidate', 'leader']).optional(),
+    term: z.int().optional(),
+    torrents: z.array(TorrentHolding),
+  })
+  .meta({ id: 'Node', description: 'A slot and the machine that is in it now.' });
+export type NodeView = z.infer<typeof NodeView>;
+
+export const ClusterView = z
+  .object({
+    name: ClusterName,
+    uid: ClusterUid,
+    state: z.enum(['active', 'deleting']),
+    spec: ClusterSpec,
+    createdAtMs: z.number(),
+    lease: LeaseView,
+    nodes: z.array(NodeView),
+  })
+  .meta({ id: 'Cluster' });
+export type ClusterView = z.infer<typeof ClusterView>;
+
+export const NewNode = z
+  .strictObject({
+    role: z.literal('peer').default('peer'),
+    /** Bootstrap slots it joins the DHT through; default all of the ring. */
+    bootstrap: z.array(SlotName).min(1).optional(),
+  })
+  .meta({ id: 'NewNode' });
+export type NewNode = z.infer<typeof NewNode>;
+
+/** A torrent to spread: seeds hold the content at a path of their own machine, leeches get the magnet link. */
+export const NewTorrent = z
+  .strictObject({
+    /** The .torrent file, in base64. */
+    metainfo: z.base64().max(14_000_000),
+    seeds: z.array(z.strictObject({ slot: SlotName, contentRoot: z.string().min(1).max(4096) })).min(1),
+    /** `all`: every peer slot that is no seed, those added later too. */
+    leeches: z.union([z.literal('all'), z.array(SlotName)]).default('all'),
+  })
+  .meta({ id: 'NewTorrent' });
+export type NewTorrent = z.infer<typeof NewTorrent>;
+
+export const TorrentView = z
+  .object({
+    infoHash: z.string(),
+    name: z.string(),
+    magnet: z.string(),
+    lengthBytes: z.number(),
+    seeds: z.array(SlotName),
+    leeches: z.union([z.literal('all'), z.array(SlotName)]),
+  })
+  .meta({ id: 'Torrent' });
+export type TorrentView = z.infer<typeof TorrentView>;
+
+/** The replacing of a slot's dead generation by the next one. */
+export const RedeploymentView = z
+  .object({
+    id: z.string(),
+    slot: SlotName,
+    fromGeneration: Generation,
+    toGeneration: Generation,
+    term: Term,
+    askedBy: z.string(),
+    reason: z.string(),
+    state: z.enum(['stopping', 'launching', 'joining', 'complete', 'cancelled']),
+    askedAtMs: z.number(),
+    /** The old machine was proven gone. */
+    goneAtMs: z.number().optional(),
+    launchedAtMs: z.number().optional(),
+    servingAtMs: z.number().optional(),
+    attempts: z.int(),
+  })
+  .meta({ id: 'Redeployment' });
+export type RedeploymentView = z.infer<typeof RedeploymentView>;

@@ -1,0 +1,41 @@
+/** The journal's events: what happened to a cluster, in one order. */
+import * as z from 'zod';
+import { ClusterName, Generation, SlotName } from './identity.ts';
+
+/** Kinds the control API itself writes; a node's own events (ring, downloads) come under the kinds it chose. */
+export const eventKinds = [
+  'cluster-created',
+  'cluster-deleting',
+  'cluster-deleted',
+  'node-added',
+  'node-launched',
+  'node-launch-failed',
+  'node-joined',
+  'node-serving',
+  'node-dead',
+  'node-stopped',
+  'lease-granted',
+  'lease-refused',
+  'redeployment-accepted',
+  'redeployment-refused',
+  'generation-gone',
+  'redeployment-complete',
+  'torrent-added',
+  'torrent-removed',
+] as const;
+
+export const ClusterEvent = z
+  .object({
+    /** Grows by one in a journal; the `id` of its server-sent event. */
+    sequence: z.int().min(1),
+    cluster: ClusterName,
+    /** The control API's wall clock. */
+    atMs: z.number(),
+    kind: z.string(),
+    slot: SlotName.optional(),
+    generation: Generation.optional(),
+    lamport: z.int().min(0),
+    data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  })
+  .meta({ id: 'ClusterEvent' });
+export type ClusterEvent = z.infer<typeof ClusterEvent>;
