@@ -137,6 +137,8 @@ export const ReportAnswer = z
     commands: z.array(Command).optional(),
     /** Events up to this sequence are in the journal and need not be sent again. */
     eventsTaken: z.int().min(0),
+    /** The control API's Lamport time, which the node merges into its own. */
+    lamport: z.int().min(0),
   })
   .meta({ id: 'ReportAnswer' });
 export type ReportAnswer = z.infer<typeof ReportAnswer>;
