@@ -1,0 +1,26 @@
+/**
+ * `npm run bench [-- NAME [ARGS…]]`: measurements against peers and limits, as ratios of what was run side by
+ * side. No test: figures depend on the machine, so each prints what it was measured beside.
+ */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+const benchmarks: Record<string, string> = {
+  seam: '1 GiB file to file over loopback through the Host seam, beside the same without it',
+  transfer: '1 GiB from `skep seed` to `skep get`, beside aria2 and libtorrent',
+};
+
+const [name, ...args] = process.argv.slice(2);
+if (name === '--help' || name === '-h' || (name !== undefined && !(name in benchmarks))) {
+  console.log('npm run bench [-- NAME [ARGS…]]   without NAME: all of them\n');
+  for (const [each, what] of Object.entries(benchmarks)) console.log(`  ${each.padEnd(10)} ${what}`);
+  process.exit(name?.startsWith('-') ? 0 : 2);
+}
+
+for (const each of name === undefined ? Object.keys(benchmarks) : [name]) {
+  console.log(`\n# ${each}: ${benchmarks[each]}`);
+  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${each}.ts`), ...args], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exitCode = 1;
+}
