@@ -1,0 +1,390 @@
+/**
+ * Election among the configured voters: who tries for the lease. Raft's (Ongaro 2014, chapters 3, 4.2.3, 9.6)
+ * without its log, as a pure machine.
+ *
+ * Each term has at most one node elected, because a voter votes once a term, and says so only after the vote
+ * is on disk: everything said after a `persist` is held back until `persisted` is told. A pre-vote asks first
+ * who would vote, so that a node cut off raises nobody's term. A voter sticks to its leader while it hears it
+ * or while the lease it was shown runs; proof of the leader's death ends both at once. Only a node that has
+ * lately reached the control API stands, since without it an elected node could do nothing.
+ *
+ * A term that was merely heard of is not persisted: forgetting it can cost a round, never a second vote.
+ */
+import type { Random } from '../host/index.ts';
+import { findMember, majorityOf, type RingConfiguration, type RingMember } from './configuration.ts';
+import type { RingFact } from './events.ts';
+import { formatMember, isDead, type MemberId, type Standing, sameMember } from './member.ts';
+import type { Envelope, RingMessage } from './messages.ts';
+import type { RingTiming } from './timing.ts';
+
+export type ElectionRole = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
+
+/** The vote given last, as it is on disk. */
+export interface VoteRecord {
+  readonly term: number;
+  readonly votedFor: MemberId | undefined;
+}
+
+export type ElectionOutput =
+  /** To be made durable; answered by `persisted` or `persistFailed` with `seq`, in order. */
+  | { readonly type: 'persist'; readonly seq: number; readonly record: VoteRecord }
+  | { readonly type: 'send'; readonly to: MemberId; readonly message: RingMessage }
+  | { readonly type: 'elected'; readonly term: number }
+  /** This node led, and does no more. */
+  | { readonly type: 'deposed'; readonly term: number }
+  | { readonly type: 'event'; readonly event: RingFact };
+
+export interface ElectionOptions {
+  readonly self: MemberId;
+  readonly configuration: RingConfiguration;
+  /** What disk holds of this generation's votes; `lost` makes it a non-voter for good. */
+  readonly record: VoteRecord | undefined | 'lost';
+  readonly timing: RingTiming;
+}
+
+export interface ElectionComponents {
+  readonly random: Random;
+  readonly standingOf: (member: MemberId) => Standing | undefined;
+}
+
+export class Election {
+  readonly #random: Random;
+  readonly #standingOf: (member: MemberId) => Standing | undefined;
+  readonly #self: MemberId;
+  readonly #timing: RingTiming;
+  #configuration: RingConfiguration;
+  #term = 0;
+  #votedFor: MemberId | undefined;
+  #durable: VoteRecord = { term: 0, votedFor: undefined };
+  readonly #recordLost: boolean;
+  #role: ElectionRole = 'follower';
+  #leader: MemberId | undefined;
+  #leaderHeardMs = Number.NEGATIVE_INFINITY;
+  #leaseShownUntilMs = Number.NEGATIVE_INFINITY;
+  #authorityReachedMs = Number.NEGATIVE_INFINITY;
+  /** When to stand, as a follower; when to give up, as a candidate. Set at the first tick. */
+  #deadlineMs = Number.NaN;
+  #resendMs = 0;
+  #grants = new Set<string>();
+  #answered = new Set<string>();
+  #persistSeq = 0;
+  #persisting = new Map<number, VoteRecord>();
+  #held: { readonly seq: number; readonly output: ElectionOutput }[] = [];
+  #outputs: ElectionOutput[] = [];
+
+  constructor(components: ElectionComponents, options: ElectionOptions) {
+    this.#random = components.random;
+    this.#standingOf = components.standingOf;
+    this.#self = options.self;
+    this.#timing = options.timing;
+    this.#configuration = options.configuration;
+    this.#recordLost = options.record === 'lost';
+    if (options.record !== undefined && options.record !== 'lost') this.#durable = options.record;
+    this.#term = Math.max(this.#durable.term, this.#me?.admittedAtTerm ?? 0);
+    if (this.#durable.term === this.#term) this.#votedFor = this.#durable.votedFor;
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  get role(): ElectionRole {
+    return this.#role;
+  }
+
+  get leader(): MemberId | undefined {
+    return this.#leader;
+  }
+
+  configure(now: number, configuration: RingConfiguration): ElectionOutput[] {
+    this.#configuration = configuration;
+    const admittedAtTerm = this.#me?.admittedAtTerm ?? 0;
+    if (admittedAtTerm > this.#term) this.#adoptTerm(now, admittedAtTerm);
+    if (this.#role === 'leader' && !this.#isVoter) this.#follow(now);
+    if (this.#leader !== undefined && findMember(configuration, this.#leader) === undefined)
+      this.#vacate(now);
+    return this.#take();
+  }
+
+  /** The control API was reached now, or could not be. */
+  setAuthorityReachable(now: number, reachable: boolean): void {
+    this.#authorityReachedMs = reachable ? now : Number.NEGATIVE_INFINITY;
+  }
+
+  tick(now: number): ElectionOutput[] {
+    if (Number.isNaN(this.#deadlineMs))
+      this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+    this.#noticeDeadLeader(now);
+    switch (this.#role) {
+      case 'follower':
+        if (this.#mayStand(now)) this.#stand(now);
+        break;
+      case 'pre-candidate':
+      case 'candidate':
+        if (now >= this.#deadlineMs) this.#follow(now, this.#timing.retryMs);
+        else if (now >= this.#resendMs) this.#askForVotes(now);
+        break;
+    }
+    return this.#take();
+  }
+
+  /** What every message of `from` shows: whether it leads, in which term, and what is left of its lease. */
+  hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leading' | 'leaseMs'>): ElectionOutput[] {
+    if (shown.leading && shown.term >= this.#term && this.#voter(from) !== undefined) {
+      if (shown.term > this.#term) this.#adoptTerm(now, shown.term);
+      // Two cannot be elected in one term; if a broken ring does it, the lease decides, not a heartbeat.
+      if (this.#role !== 'leader') {
+        this.#role = 'follower';
+        this.#setLeader(from);
+        this.#leaderHeardMs = now;
+        this.#leaseShownUntilMs = now + shown.leaseMs;
+        this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+      }
+    } else if (!shown.leading && shown.term >= this.#term && sameMember(from, this.#leader)) {
+      this.#vacate(now);
+    }
+    return this.#take();
+  }
+
+  receive(now: number, from: MemberId, message: RingMessage, sender: Pick<Envelope, 'term' | 'version'>) {
+    this.#noticeDeadLeader(now);
+    switch (message.kind) {
+      case 'pre-vote':
+        this.#answer(
+          from,
+          'pre-vote-answer',
+          message.round,
+          this.#wouldVote(now, from, message.round, sender.version),
+        );
+        break;
+      case 'vote':
+        this.#voteRequested(now, from, message.round, sender.version);
+        break;
+      case 'pre-vote-answer':
+      case 'vote-answer':
+        this.#answerReceived(now, from, message, sender.term);
+        break;
+    }
+    return this.#take();
+  }
+
+  persisted(now: number, seq: number): ElectionOutput[] {
+    const record = this.#persisting.get(seq);
+    if (record === undefined) return [];
+    this.#persisting.delete(seq);
+    this.#durable = record;
+    const ready = this.#held.filter((held) => held.seq <= seq);
+    this.#held = this.#held.filter((held) => held.seq > seq);
+    for (const { output } of ready) this.#outputs.push(output);
+    if (this.#role === 'candidate' && record.term === this.#term) this.#count(now, this.#self);
+    return this.#take();
+  }
+
+  /** Nothing of what was held back for `seq` may be said any more. The vote stays given, for safety. */
+  persistFailed(now: number, seq: number, detail: string): ElectionOutput[] {
+    const record = this.#persisting.get(seq);
+    if (record === undefined) return [];
+    this.#persisting.delete(seq);
+    this.#held = this.#held.filter((held) => held.seq > seq);
+    this.#outputs.push({ type: 'event', event: { type: 'vote-not-saved', term: record.term, detail } });
+    if (this.#role === 'candidate') this.#follow(now, this.#timing.electionTimeoutMs);
+    return this.#take();
+  }
+
+  /** Leads no more and stands for nothing; `term` is a higher one learnt from the authority, if any. */
+  stepDown(now: number, term = 0): ElectionOutput[] {
+    if (term > this.#term) this.#adoptTerm(now, term);
+    else this.#follow(now);
+    return this.#take();
+  }
+
+  get #me(): RingMember | undefined {
+    return findMember(this.#configuration, this.#self);
+  }
+
+  get #isVoter(): boolean {
+    return this.#me?.voter === true && !this.#recordLost;
+  }
+
+  #voter(member: MemberId): RingMember | undefined {
+    const found = findMember(this.#configuration, member);
+    return found?.voter ? found : undefined;
+  }
+
+  /** Proof of death ends the leader's claim to be waited for. */
+  #noticeDeadLeader(now: number): void {
+    if (this.#role === 'leader' || this.#leader === undefined) return;
+    const standing = this.#standingOf(this.#leader);
+    if (standing === 'dead' || standing === 'left') this.#vacate(now);
+  }
+
+  /** The leadership is known to be open: elect soon, with a small stagger against split votes. */
+  #vacate(now: number): void {
+    this.#setLeader(undefined);
+    this.#leaseShownUntilMs = Number.NEGATIVE_INFINITY;
+    this.#leaderHeardMs = Number.NEGATIVE_INFINITY;
+    if (this.#role === 'follower') this.#deadlineMs = now + this.#between(this.#timing.staggerMs);
+  }
+
+  #mayStand(now: number): boolean {
+    if (now < this.#deadlineMs || now < this.#leaseShownUntilMs || !this.#isVoter) return false;
+    if (now - this.#authorityReachedMs > this.#timing.authorityFreshMs) return false;
+    return this.#leader === undefined || this.#standingOf(this.#leader) !== 'alive';
+  }
+
+  #stand(now: number): void {
+    this.#role = 'pre-candidate';
+    this.#fact({ type: 'election-started', term: this.#term + 1, phase: 'pre-vote' });
+    this.#startRound(now);
+    this.#count(now, this.#self);
+  }
+
+  #campaign(now: number): void {
+    this.#term += 1;
+    this.#votedFor = this.#self;
+    this.#role = 'candidate';
+    this.#setLeader(undefined);
+    this.#persist();
+    this.#fact({ type: 'election-started', term: this.#term, phase: 'vote' });
+    // Its own vote counts once it is durable, as the others' do.
+    this.#startRound(now);
+  }
+
+  #startRound(now: number): void {
+    this.#grants = new Set();
+    this.#answered = new Set([formatMember(this.#self)]);
+    this.#deadlineMs = now + this.#between(this.#timing.candidacyMs);
+    this.#askForVotes(now);
+  }
+
+  #askForVotes(now: number): void {
+    this.#resendMs = now + this.#timing.resendMs;
+    const message: RingMessage =
+      this.#role === 'candidate'
+        ? { kind: 'vote', round: this.#term }
+        : { kind: 'pre-vote', round: this.#term + 1 };
+    for (const member of this.#configuration.members) {
+      if (!member.voter || this.#answered.has(formatMember(member))) continue;
+      const standing = this.#standingOf(member);
+      if (standing !== undefined && !isDead(standing)) this.#send(member, message);
+    }
+  }
+
+  /** The rules by which a vote is given, except that of one vote a term. */
+  #wouldVote(now: number, candidate: MemberId, round: number, version: number): boolean {
+    const me = this.#me;
+    if (me === undefined || !this.#isVoter || round <= me.admittedAtTerm) return false;
+    // A candidate with an older configuration may count voters that are no more.
+    if (this.#voter(candidate) === undefined || version < this.#configuration.version) return false;
+    return round > this.#term && !this.#sticks(now);
+  }
+
+  #sticks(now: number): boolean {
+    if (this.#role === 'leader' || now < this.#leaseShownUntilMs) return true;
+    return this.#leader !== undefined && now - this.#leaderHeardMs < this.#timing.electionTimeoutMs[0];
+  }
+
+  #voteRequested(now: number, candidate: MemberId, round: number, version: number): void {
+    if (this.#wouldVote(now, candidate, round, version)) {
+      this.#adoptTerm(now, round);
+      this.#votedFor = candidate;
+      this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+      this.#persist();
+      this.#fact({ type: 'vote-granted', term: round, candidate });
+      this.#answer(candidate, 'vote-answer', round, true);
+      return;
+    }
+    // The same question again, its answer having been lost: say again what disk says.
+    const again = round === this.#term && sameMember(candidate, this.#votedFor) && this.#role === 'follower';
+    if (again && !this.#isDurable) this.#persist();
+    this.#answer(candidate, 'vote-answer', round, again);
+  }
+
+  get #isDurable(): boolean {
+    if (this.#persisting.size > 0) return true;
+    return this.#durable.term === this.#term && sameMember(this.#durable.votedFor, this.#votedFor);
+  }
+
+  #answerReceived(
+    now: number,
+    from: MemberId,
+    answer: Extract<RingMessage, { granted: boolean }>,
+    senderTerm: number,
+  ): void {
+    const preVote = answer.kind === 'pre-vote-answer';
+    const expected: ElectionRole = preVote ? 'pre-candidate' : 'candidate';
+    const round = preVote ? this.#term + 1 : this.#term;
+    if (this.#role !== expected || answer.round !== round || this.#voter(from) === undefined) return;
+    this.#answered.add(formatMember(from));
+    if (answer.granted) this.#count(now, from);
+    else if (senderTerm > this.#term) this.#adoptTerm(now, senderTerm);
+  }
+
+  #count(now: number, voter: MemberId): void {
+    this.#grants.add(formatMember(voter));
+    if (this.#grants.size < majorityOf(this.#configuration)) return;
+    if (this.#role === 'pre-candidate') this.#campaign(now);
+    else if (this.#role === 'candidate') {
+      this.#role = 'leader';
+      this.#setLeader(this.#self);
+      this.#fact({ type: 'elected', term: this.#term });
+      this.#outputs.push({ type: 'elected', term: this.#term });
+    }
+  }
+
+  #adoptTerm(now: number, term: number): void {
+    this.#follow(now, this.#timing.retryMs);
+    this.#term = term;
+    this.#votedFor = undefined;
+  }
+
+  #follow(now: number, wait: readonly [number, number] = this.#timing.electionTimeoutMs): void {
+    if (this.#role === 'leader') {
+      this.#outputs.push({ type: 'deposed', term: this.#term });
+      this.#setLeader(undefined);
+    }
+    this.#role = 'follower';
+    this.#deadlineMs = now + this.#between(wait);
+  }
+
+  #setLeader(leader: MemberId | undefined): void {
+    if (leader === this.#leader || sameMember(leader, this.#leader)) return;
+    this.#leader = leader;
+    this.#outputs.push({ type: 'event', event: { type: 'leader-changed', term: this.#term, leader } });
+  }
+
+  #persist(): void {
+    this.#persistSeq += 1;
+    const record = { term: this.#term, votedFor: this.#votedFor };
+    this.#persisting.set(this.#persistSeq, record);
+    this.#outputs.push({ type: 'persist', seq: this.#persistSeq, record });
+  }
+
+  #answer(to: MemberId, kind: 'pre-vote-answer' | 'vote-answer', round: number, granted: boolean): void {
+    this.#send(to, { kind, round, granted });
+  }
+
+  #send(to: MemberId, message: RingMessage): void {
+    this.#say({ type: 'send', to, message });
+  }
+
+  #fact(event: RingFact): void {
+    this.#say({ type: 'event', event });
+  }
+
+  /** At once, or after what is being persisted. */
+  #say(output: ElectionOutput): void {
+    if (this.#persisting.size === 0) this.#outputs.push(output);
+    else this.#held.push({ seq: this.#persistSeq, output });
+  }
+
+  #between([least, most]: readonly [number, number]): number {
+    return least + this.#random.float() * (most - least);
+  }
+
+  #take(): ElectionOutput[] {
+    const outputs = this.#outputs;
+    this.#outputs = [];
+    return outputs;
+  }
+}

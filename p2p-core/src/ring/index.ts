@@ -1,0 +1,14 @@
+export {
+  checkConfiguration,
+  type RingConfiguration,
+  RingError,
+  type RingErrorCode,
+  type RingMember,
+} from './configuration.ts';
+export type { RingEvent, RingFact } from './events.ts';
+export type { RedeploymentAnswer, RedeploymentRequest, SlotDeath } from './healer.ts';
+export type { LeaseAnswer } from './leadership.ts';
+export type { DropCause, RingMemberStatus, RingStatus } from './machine.ts';
+export type { DeathCause, MemberId, MemberState } from './member.ts';
+export { type Authority, createRing, type Ring, type RingComponents, type RingOptions } from './ring.ts';
+export { DEFAULT_TIMING, type RingTiming } from './timing.ts';
