@@ -25,6 +25,9 @@ export class Probe implements TcpHandler {
   }
 
   onBytes(view: Uint8Array): number {
+    // A Buffer's `slice` shares memory, which would turn a copy that protocol code takes into a view.
+    if (Object.getPrototypeOf(view) !== Uint8Array.prototype)
+      throw new TypeError('the view is no plain Uint8Array');
     const consumed = this.consume(view);
     const grown = new Uint8Array(this.received.length + consumed);
     grown.set(this.received);

@@ -1,0 +1,165 @@
+/** A fetch-shaped HTTP server over node:http: bounded request bodies, streamed answers, an end to everything. */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { formatAddress } from '../address.ts';
+import type { Address, HttpHandler, HttpServer } from '../host.ts';
+import { listening, plainAddress } from './tcp.ts';
+
+const LARGEST_BODY_BYTES = 2 ** 20;
+/** A body over the limit is read and forgotten up to here, so that its sender gets to hear the answer. */
+const LARGEST_DISCARD_BYTES = 16 * 2 ** 20;
+
+/** Serves at `local`. What the handler throws is told to `report` and answered with status 500. */
+export async function serveHttp(
+  local: Address,
+  handler: HttpHandler,
+  report: (error: unknown) => void,
+): Promise<HttpServer> {
+  const server = createServer((request, response) => {
+    answer(request, response, handler, report).catch((error: unknown) => {
+      report(error);
+      response.destroy();
+    });
+  });
+  await listening(server, local);
+  server.on('error', report);
+  const { address, port } = server.address() as AddressInfo;
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closed ??= new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+    return closed;
+  };
+  return { local: plainAddress(address, port), close };
+}
+
+async function answer(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  handler: HttpHandler,
+  report: (error: unknown) => void,
+): Promise<void> {
+  const gone = new AbortController();
+  outgoing.on('close', () => gone.abort());
+  // A connection that breaks is an end like any other, told by 'close'.
+  incoming.on('error', () => {});
+  outgoing.on('error', () => {});
+  const body = await readBody(incoming);
+  if (body === 'broken') return void outgoing.destroy();
+  if (body === 'too-large')
+    return sendText(outgoing, 413, `a request body has at most ${LARGEST_BODY_BYTES} bytes`);
+  const request = makeRequest(incoming, body, gone.signal);
+  if (request === undefined)
+    return sendText(outgoing, 400, 'the request line or a header cannot be understood');
+  const { remoteAddress, remotePort } = incoming.socket;
+  let response: Response;
+  try {
+    response = await handler(request, plainAddress(remoteAddress ?? '0.0.0.0', remotePort ?? 0));
+  } catch (error) {
+    report(error);
+    return sendText(outgoing, 500, 'the server failed at this request; its log says why');
+  }
+  await send(response, outgoing, incoming.method === 'HEAD', report);
+}
+
+/** All of a request's body. Over the limit nothing is kept. */
+function readBody(incoming: IncomingMessage): Promise<Uint8Array<ArrayBuffer> | 'too-large' | 'broken'> {
+  return new Promise((resolve) => {
+    let chunks: Uint8Array[] = [];
+    let length = 0;
+    incoming.on('data', (chunk: Uint8Array) => {
+      length += chunk.length;
+      if (length <= LARGEST_BODY_BYTES) chunks.push(chunk);
+      else chunks = [];
+      if (length > LARGEST_DISCARD_BYTES) resolve('broken');
+    });
+    incoming.on('end', () => resolve(length > LARGEST_BODY_BYTES ? 'too-large' : Buffer.concat(chunks)));
+    incoming.on('close', () => resolve('broken'));
+  });
+}
+
+/** The request as the Web has it; undefined if its method, target or headers are not the Web's. */
+function makeRequest(
+  incoming: IncomingMessage,
+  body: Uint8Array<ArrayBuffer>,
+  signal: AbortSignal,
+): Request | undefined {
+  const { localAddress, localPort } = incoming.socket;
+  const own = formatAddress(plainAddress(localAddress ?? '127.0.0.1', localPort ?? 80));
+  const target = incoming.url ?? '/';
+  try {
+    const headers = new Headers();
+    for (let at = 0; at + 1 < incoming.rawHeaders.length; at += 2)
+      headers.append(incoming.rawHeaders[at]!, incoming.rawHeaders[at + 1]!);
+    const url = target.startsWith('/')
+      ? `http://${incoming.headers.host ?? own}${target}`
+      : new URL(target).href;
+    const method = incoming.method ?? 'GET';
+    const bodiless = method === 'GET' || method === 'HEAD';
+    return new Request(url, { method, headers, body: bodiless ? null : body, signal });
+  } catch {
+    return undefined;
+  }
+}
+
+async function send(
+  response: Response,
+  outgoing: ServerResponse,
+  head: boolean,
+  report: (error: unknown) => void,
+): Promise<void> {
+  if (outgoing.destroyed || head || response.body === null) {
+    await response.body?.cancel();
+    if (!outgoing.destroyed) writeHead(response, outgoing).end();
+    return;
+  }
+  const reader = response.body.getReader();
+  // Until the body says its first word it may be long in coming; the headers do not wait for it.
+  writeHead(response, outgoing).flushHeaders();
+  const leave = (): void => void reader.cancel().catch(() => {});
+  outgoing.on('close', leave);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (!outgoing.write(value)) await drained(outgoing);
+    }
+    outgoing.off('close', leave);
+    outgoing.end();
+  } catch (error) {
+    outgoing.off('close', leave);
+    // The status is out already; a broken connection is the one way left to say that this is not all.
+    report(error);
+    outgoing.destroy();
+  }
+}
+
+function writeHead(response: Response, outgoing: ServerResponse): ServerResponse {
+  outgoing.statusCode = response.status;
+  if (response.statusText !== '') outgoing.statusMessage = response.statusText;
+  for (const [name, value] of response.headers)
+    if (name === 'set-cookie') outgoing.appendHeader(name, value);
+    else outgoing.setHeader(name, value);
+  return outgoing;
+}
+
+/** The connection takes more, or is gone. */
+function drained(outgoing: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const go = (): void => {
+      outgoing.off('drain', go);
+      outgoing.off('close', go);
+      resolve();
+    };
+    outgoing.on('drain', go);
+    outgoing.on('close', go);
+    if (outgoing.destroyed) go();
+  });
+}
+
+function sendText(outgoing: ServerResponse, status: number, sentence: string): void {
+  outgoing.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' });
+  outgoing.end(`${sentence}\n`);
+}

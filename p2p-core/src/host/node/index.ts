@@ -1,0 +1,85 @@
+/** NodeHost: the Host of a real machine, on Node's sockets, files, threads and fetch. */
+import { availableParallelism } from 'node:os';
+import type { ContentLayout, Host, Http, Payload } from '../host.ts';
+import { PiecePool, ReadBuffers } from './buffers.ts';
+import { type Guard, NodeClock, nodeCompute, nodeRandom } from './clock.ts';
+import { type ContentContext, NodeContent } from './content.ts';
+import { NodeFiles } from './files.ts';
+import { fetchUrl } from './http-client.ts';
+import { serveHttp } from './http-server.ts';
+import { NodeNetwork } from './network.ts';
+import { OpenFiles } from './open-files.ts';
+import type { TcpContext } from './tcp.ts';
+import { WorkerPool } from './worker-pool.ts';
+
+export interface NodeHostOptions {
+  /** Told what a callback threw. By default it is thrown on as an uncaught exception, which ends the process. */
+  readonly onUncaught?: (error: unknown) => void;
+  /** Threads that hash and write. @default as many as the machine runs at once */
+  readonly workers?: number;
+}
+
+export interface NodeHost extends Host {
+  /** Ends connections, listeners, servers and threads, and closes every file; nothing of the Host stays alive. */
+  close(): Promise<void>;
+}
+
+/** A Host of this machine. It keeps the process alive only by sockets, servers, timers and work under way. */
+export function createNodeHost(options: NodeHostOptions = {}): NodeHost {
+  const report = options.onUncaught ?? throwLater;
+  const guard: Guard = (callback) => {
+    try {
+      callback();
+    } catch (error) {
+      report(error);
+    }
+  };
+  const sockets: TcpContext = { buffers: new ReadBuffers(), guard, report, open: new Set() };
+  const storage: ContentContext = {
+    openFiles: new OpenFiles(),
+    workers: new WorkerPool(Math.max(1, options.workers ?? availableParallelism())),
+    contents: new Set(),
+  };
+  const pieces = new PiecePool();
+  const servers = new Set<{ close(): Promise<void> }>();
+
+  const http: Http = {
+    fetch: fetchUrl,
+    async serve(local, handler) {
+      const server = await serveHttp(local, handler, report);
+      servers.add(server);
+      const close = (): Promise<void> => {
+        servers.delete(server);
+        return server.close();
+      };
+      return { local: server.local, close };
+    },
+  };
+  const payload: Payload = {
+    openContent: async (layout: ContentLayout) => new NodeContent(storage, layout),
+    allocatePiece: (length) => pieces.allocate(length),
+  };
+
+  return {
+    clock: new NodeClock(guard),
+    random: nodeRandom,
+    net: new NodeNetwork(sockets),
+    http,
+    files: new NodeFiles(),
+    payload,
+    compute: nodeCompute,
+    async close() {
+      for (const entry of [...sockets.open]) entry.destroy();
+      await Promise.all([...servers].map((server) => server.close()));
+      await storage.workers.close();
+      await Promise.all([...storage.contents].map((content) => content.close()));
+    },
+  };
+}
+
+/** Out of the stack that it was caught in, where it would break what it must not. */
+function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}
