@@ -1,0 +1,55 @@
+/**
+ * IPv4 addresses to and from 6 compact bytes in place, without allocation. The general codec is
+ * host/address.ts; this one exists because the DHT does it for every datagram.
+ */
+import type { Address } from '../../host/host.ts';
+
+/** Bytes of a compact IPv4 address with its port (BEP 5, "Contact Encoding"). */
+export const ENDPOINT_LENGTH = 6;
+
+/**
+ * Writes 4 address bytes and the port, both in network order, at `at`. False, with `target` in an undefined
+ * state there, if the host is not a canonical IPv4 literal or the port is not 1 to 65535.
+ */
+export function packEndpoint(address: Address, target: Uint8Array, at: number): boolean {
+  const { host, port } = address;
+  if (!(port >= 1 && port <= 65535)) return false;
+  let octet = 0;
+  let digits = 0;
+  let octets = 0;
+  for (let index = 0; index <= host.length; index++) {
+    const code = index === host.length ? 0x2e : host.charCodeAt(index);
+    if (code === 0x2e) {
+      if (digits === 0 || octet > 255 || octets === 4) return false;
+      target[at + octets++] = octet;
+      octet = 0;
+      digits = 0;
+    } else {
+      // A second digit after a leading zero would be a second spelling of the same address.
+      if (code < 0x30 || code > 0x39 || digits === 3 || (digits > 0 && octet === 0)) return false;
+      octet = octet * 10 + code - 0x30;
+      digits++;
+    }
+  }
+  if (octets !== 4) return false;
+  target[at + 4] = port >> 8;
+  target[at + 5] = port & 0xff;
+  return true;
+}
+
+/** The address in the 6 bytes at `at`. */
+export function unpackEndpoint(bytes: Uint8Array, at: number): Address {
+  return {
+    host: `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`,
+    port: (bytes[at + 4]! << 8) | bytes[at + 5]!,
+  };
+}
+
+/**
+ * Whether a datagram to the endpoint at `at` can reach one host: port not 0, neither this-network, multicast nor
+ * reserved. What strangers name as nodes is held to this before anything is sent there.
+ */
+export function isSendable(bytes: Uint8Array, at: number): boolean {
+  const firstOctet = bytes[at]!;
+  return firstOctet !== 0 && firstOctet < 224 && (bytes[at + 4] !== 0 || bytes[at + 5] !== 0);
+}

@@ -1,0 +1,118 @@
+/**
+ * Gets a node into the DHT and keeps it there: looks up its own id from the bootstrap addresses until it knows a bucketful of
+ * nodes, with growing pauses, because bootstrap nodes may start at the same moment as we do, or be away.
+ */
+import type { Address, Clock, Random, Timer } from '../../host/host.ts';
+import { shuffle } from '../../host/random.ts';
+import type { DhtNode } from './dht-node.ts';
+import { BUCKET_SIZE } from './routing-table.ts';
+
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 30_000;
+
+/** Asked in one attempt: a few live ones are enough to enter by. */
+const MAX_SEEDS = 16;
+
+export interface JoiningComponents {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly node: DhtNode;
+}
+
+export class Joining {
+  readonly #components: JoiningComponents;
+  readonly #bootstrap: readonly Address[];
+  /** Addresses that were known to someone, tried beside the bootstrap nodes until the table fills. */
+  #hints: readonly Address[];
+  readonly #waiting = new Set<() => void>();
+  #pauseMs = FIRST_PAUSE_MS;
+  #timer: Timer | undefined;
+  #cancelLookup: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(components: JoiningComponents, bootstrap: readonly Address[], hints: readonly Address[]) {
+    this.#components = components;
+    this.#bootstrap = bootstrap;
+    this.#hints = hints;
+  }
+
+  /** Begins, or begins anew with short pauses, unless the table is full enough. */
+  start(): void {
+    if (this.#isClosed) return;
+    this.#pauseMs = FIRST_PAUSE_MS;
+    this.#timer?.cancel();
+    this.#attempt();
+  }
+
+  /** More addresses to enter by. */
+  addHints(addresses: readonly Address[]): void {
+    this.#hints = [...addresses, ...this.#hints].slice(0, 8 * MAX_SEEDS);
+    this.start();
+  }
+
+  /** Addresses that a lookup may start from while the table is thin. */
+  seeds(): readonly Address[] {
+    return this.#isThin() ? this.#drawSeeds() : [];
+  }
+
+  /** The routing table may have grown: whoever waits for it goes on. */
+  noteNode(): void {
+    if (this.#waiting.size === 0 || this.#components.node.table.size === 0) return;
+    const callbacks = [...this.#waiting];
+    this.#waiting.clear();
+    for (const callback of callbacks) callback();
+  }
+
+  /** Calls back, never from inside this call, as soon as the table has a node. Returns what cancels that. */
+  whenJoined(callback: () => void): () => void {
+    if (this.#components.node.table.size > 0) {
+      const timer = this.#components.clock.setTimer(0, callback);
+      return () => timer.cancel();
+    }
+    this.#waiting.add(callback);
+    return () => this.#waiting.delete(callback);
+  }
+
+  /** Called once a minute or so: a table that ran empty is filled again. */
+  check(): void {
+    if (this.#isThin() && this.#timer === undefined) this.start();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    this.#cancelLookup?.();
+    this.#waiting.clear();
+  }
+
+  #isThin(): boolean {
+    return this.#components.node.table.size < BUCKET_SIZE;
+  }
+
+  #drawSeeds(): Address[] {
+    const { random } = this.#components;
+    return [...shuffle(random, [...this.#bootstrap]), ...shuffle(random, [...this.#hints])].slice(
+      0,
+      MAX_SEEDS,
+    );
+  }
+
+  /** Does not wait for the attempt before: what still answers to that one enters the table all the same. */
+  #attempt(): void {
+    const { node, clock } = this.#components;
+    this.#cancelLookup?.();
+    this.#cancelLookup = node.lookup({
+      target: node.table.ownId,
+      method: 'find_node',
+      seeds: this.#drawSeeds(),
+      onDone: () => {
+        this.#cancelLookup = undefined;
+      },
+    });
+    this.#timer = clock.setTimer(this.#pauseMs, () => {
+      this.#timer = undefined;
+      if (this.#isThin()) this.#attempt();
+    });
+    this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * Reads KRPC datagrams in one pass, without recursion, without building dictionaries, and without throwing:
+ * whatever is not a message of BEP 5 comes out as undefined, or as a rejection that tells the sender why.
+ *
+ * Strict where it matters: one dictionary and nothing after it, no leading zeros, exact types and lengths for the
+ * fields that are used. Lenient where clients differ: key order is not checked and unknown keys are skipped.
+ */
+import {
+  isId,
+  KRPC_METHOD_UNKNOWN,
+  KRPC_PROTOCOL_ERROR,
+  type KrpcMessage,
+  MAX_TOKEN_LENGTH,
+  MAX_TRANSACTION_ID_LENGTH,
+  MAX_VALUES,
+  NODE_INFO_LENGTH,
+  NODE_INFO6_LENGTH,
+  type RejectedQuery,
+} from './krpc.ts';
+
+const CHAR_D = 0x64;
+const CHAR_E = 0x65;
+const CHAR_I = 0x69;
+const CHAR_L = 0x6c;
+const CHAR_COLON = 0x3a;
+const CHAR_MINUS = 0x2d;
+const CHAR_0 = 0x30;
+const CHAR_9 = 0x39;
+
+/** Fields of all message kinds, as far as they were there with the right type. */
+interface Fields {
+  t?: Uint8Array;
+  y?: Uint8Array;
+  q?: Uint8Array;
+  readOnly: boolean;
+  hasBody: boolean;
+  id?: Uint8Array;
+  target?: Uint8Array;
+  infoHash?: Uint8Array;
+  token?: Uint8Array;
+  port?: number;
+  impliedPort: boolean;
+  nodes?: Uint8Array;
+  nodes6?: Uint8Array;
+  values?: Uint8Array[];
+  errorCode?: number;
+  errorMessage?: Uint8Array;
+}
+
+/** Thrown and caught in this file only: made once, so that junk costs no stack trace. */
+const MALFORMED = new Error('malformed KRPC datagram');
+
+// Decoding is synchronous, so its position can live here rather than in an object a datagram.
+let input: Uint8Array = new Uint8Array(0);
+let at = 0;
+
+/**
+ * The message in a datagram; undefined if it is none. Byte fields are views into `datagram`. Never throws.
+ */
+export function decodeKrpc(datagram: Uint8Array): KrpcMessage | RejectedQuery | undefined {
+  // Most junk ends here.
+  if (datagram.length < 16 || datagram[0] !== CHAR_D) return undefined;
+  input = datagram;
+  at = 1;
+  try {
+    const fields = readMessage();
+    return at === input.length ? interpret(fields) : undefined;
+  } catch (error) {
+    if (error !== MALFORMED) throw error;
+    return undefined;
+  }
+}
+
+function readMessage(): Fields {
+  const fields: Fields = { readOnly: false, hasBody: false, impliedPort: false };
+  while (input[at] !== CHAR_E) {
+    const key = readString();
+    const type = input[at];
+    if (key.length === 1) {
+      const letter = key[0];
+      if (letter === 0x74 && isDigit(type)) fields.t = readString();
+      else if (letter === 0x79 && isDigit(type)) fields.y = readString();
+      else if (letter === 0x71 && isDigit(type)) fields.q = readString();
+      else if ((letter === 0x61 || letter === 0x72) && type === CHAR_D) readBody(fields);
+      else if (letter === 0x65 && type === CHAR_L) readErrorList(fields);
+      else skipValue();
+    } else if (isText(key, 'ro') && type === CHAR_I) {
+      fields.readOnly = readInteger() === 1;
+    } else skipValue();
+  }
+  at++;
+  return fields;
+}
+
+/** The dictionary under `a` or `r`. */
+function readBody(fields: Fields): void {
+  fields.hasBody = true;
+  at++;
+  while (input[at] !== CHAR_E) {
+    const key = readString();
+    const type = input[at];
+    if (isDigit(type)) {
+      const value = readString();
+      if (isText(key, 'id')) fields.id = value;
+      else if (isText(key, 'nodes')) fields.nodes = value;
+      else if (isText(key, 'token')) fields.token = value;
+      else if (isText(key, 'target')) fields.target = value;
+      else if (isText(key, 'info_hash')) fields.infoHash = value;
+      else if (isText(key, 'nodes6')) fields.nodes6 = value;
+    } else if (type === CHAR_I) {
+      const value = readInteger();
+      if (isText(key, 'port')) fields.port = value;
+      else if (isText(key, 'implied_port')) fields.impliedPort = value !== 0;
+    } else if (type === CHAR_L && isText(key, 'values')) readValues(fields);
+    else skipValue();
+  }
+  at++;
+}
+
+function readValues(fields: Fields): void {
+  at++;
+  const values: Uint8Array[] = [];
+  while (input[at] !== CHAR_E) {
+    if (isDigit(input[at])) {
+      const value = readString();
+      if ((value.length === 6 || value.length === 18) && values.length < MAX_VALUES) values.push(value);
+    } else skipValue();
+  }
+  at++;
+  fields.values = values;
+}
+
+function readErrorList(fields: Fields): void {
+  at++;
+  if (input[at] === CHAR_I) fields.errorCode = readInteger();
+  if (isDigit(input[at])) fields.errorMessage = readString();
+  while (input[at] !== CHAR_E) skipValue();
+  at++;
+}
+
+function interpret(fields: Fields): KrpcMessage | RejectedQuery | undefined {
+  const transactionId = fields.t;
+  if (
+    transactionId === undefined ||
+    transactionId.length === 0 ||
+    transactionId.length > MAX_TRANSACTION_ID_LENGTH ||
+    fields.y?.length !== 1
+  )
+    return undefined;
+  switch (fields.y[0]) {
+    case 0x71:
+      return interpretQuery(fields, transactionId);
+    case 0x72:
+      return interpretResponse(fields, transactionId);
+    case CHAR_E:
+      return {
+        kind: 'error',
+        transactionId,
+        code: fields.errorCode ?? 0,
+        message: latin1(fields.errorMessage?.subarray(0, 200)),
+      };
+    default:
+      return undefined;
+  }
+}
+
+function interpretQuery(fields: Fields, transactionId: Uint8Array): KrpcMessage | RejectedQuery | undefined {
+  const { id, q, readOnly, target, infoHash, token, port, impliedPort } = fields;
+  if (q === undefined || !fields.hasBody) return undefined;
+  if (!isId(id)) return reject(transactionId, 'id must have 20 bytes');
+  if (isText(q, 'ping')) return { kind: 'query', method: 'ping', transactionId, id, readOnly };
+  if (isText(q, 'find_node')) {
+    if (!isId(target)) return reject(transactionId, 'target must have 20 bytes');
+    return { kind: 'query', method: 'find_node', transactionId, id, readOnly, target };
+  }
+  if (isText(q, 'get_peers')) {
+    if (!isId(infoHash)) return reject(transactionId, 'info_hash must have 20 bytes');
+    return { kind: 'query', method: 'get_peers', transactionId, id, readOnly, infoHash };
+  }
+  if (isText(q, 'announce_peer')) {
+    if (!isId(infoHash)) return reject(transactionId, 'info_hash must have 20 bytes');
+    if (token === undefined || token.length > MAX_TOKEN_LENGTH)
+      return reject(transactionId, 'announce_peer needs the token of a get_peers response');
+    if (!impliedPort && !(port !== undefined && port >= 1 && port <= 65535))
+      return reject(transactionId, 'port must be 1 to 65535');
+    const ownPort = impliedPort ? 0 : port!;
+    return {
+      kind: 'query',
+      method: 'announce_peer',
+      transactionId,
+      id,
+      readOnly,
+      infoHash,
+      token,
+      port: ownPort,
+      impliedPort,
+    };
+  }
+  return { kind: 'rejected', transactionId, code: KRPC_METHOD_UNKNOWN, reason: 'Method Unknown' };
+}
+
+function interpretResponse(fields: Fields, transactionId: Uint8Array): KrpcMessage | undefined {
+  const { id, nodes, nodes6, values, token } = fields;
+  if (!isId(id)) return undefined;
+  if (nodes !== undefined && nodes.length % NODE_INFO_LENGTH !== 0) return undefined;
+  if (nodes6 !== undefined && nodes6.length % NODE_INFO6_LENGTH !== 0) return undefined;
+  if (token !== undefined && token.length > MAX_TOKEN_LENGTH) return undefined;
+  return { kind: 'response', transactionId, id, nodes, nodes6, values, token };
+}
+
+function reject(transactionId: Uint8Array, reason: string): RejectedQuery {
+  return { kind: 'rejected', transactionId, code: KRPC_PROTOCOL_ERROR, reason };
+}
+
+// ---------------------------------------------------------------- bencode
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= CHAR_0 && byte <= CHAR_9;
+}
+
+function readString(): Uint8Array {
+  const start = at;
+  let size = 0;
+  let byte = input[at];
+  while (isDigit(byte)) {
+    size = size * 10 + byte! - CHAR_0;
+    // Longer than any datagram; also keeps the number exact.
+    if (size > 65_535) throw MALFORMED;
+    byte = input[++at];
+  }
+  const digits = at - start;
+  if (byte !== CHAR_COLON || digits === 0 || (digits > 1 && input[start] === CHAR_0)) throw MALFORMED;
+  const from = at + 1;
+  at = from + size;
+  if (at > input.length) throw MALFORMED;
+  return input.subarray(from, at);
+}
+
+function readInteger(): number {
+  const negative = input[++at] === CHAR_MINUS;
+  if (negative) at++;
+  const start = at;
+  let value = 0;
+  while (isDigit(input[at])) value = value * 10 + input[at++]! - CHAR_0;
+  const digits = at - start;
+  const leadingZero = input[start] === CHAR_0 && (digits > 1 || negative);
+  if (digits === 0 || digits > 15 || leadingZero || input[at] !== CHAR_E) throw MALFORMED;
+  at++;
+  return negative ? -value : value;
+}
+
+/** Passes over one value of any type, however deep; inside dictionaries keys count as values. */
+function skipValue(): void {
+  let depth = 0;
+  do {
+    const byte = input[at];
+    if (isDigit(byte)) readString();
+    else if (byte === CHAR_I) readInteger();
+    else if (byte === CHAR_L || byte === CHAR_D) {
+      at++;
+      depth++;
+    } else if (byte === CHAR_E && depth > 0) {
+      at++;
+      depth--;
+    } else throw MALFORMED;
+  } while (depth > 0);
+}
+
+function isText(bytes: Uint8Array, text: string): boolean {
+  if (bytes.length !== text.length) return false;
+  for (let index = 0; index < text.length; index++) {
+    if (bytes[index] !== text.charCodeAt(index)) return false;
+  }
+  return true;
+}
+
+function latin1(bytes: Uint8Array | undefined): string {
+  return bytes === undefined ? '' : String.fromCharCode(...bytes);
+}

@@ -1,0 +1,132 @@
+/**
+ * Queries under way: who was asked, and when to stop waiting. An answer counts only if it brings the transaction id
+ * and comes from the address that was asked.
+ *
+ * There are two waits. After the short one, learnt from measured round trips as TCP does it (RFC 6298), a query is
+ * slow: whoever waits for it goes on with others, but a late answer is still welcome. After the long one it has failed.
+ */
+import type { Address, Random } from '../../host/host.ts';
+
+export const TRANSACTION_ID_LENGTH = 4;
+
+/** After this a query has failed. */
+export const ANSWER_TIMEOUT_MS = 4_000;
+
+const INITIAL_SLOW_AFTER_MS = 500;
+const MIN_SLOW_AFTER_MS = 50;
+const MAX_SLOW_AFTER_MS = 2_000;
+
+/** A node that needs more at once than this is being used to send, not to look up. */
+export const MAX_OUTSTANDING = 512;
+
+/** Random bytes are drawn in batches: one call to the Host for 32 transaction ids. */
+const BATCH = 32;
+
+export interface Transaction<T> {
+  readonly address: Address;
+  readonly context: T;
+  readonly sentAtMs: number;
+  isSlow: boolean;
+}
+
+export class Transactions<T> {
+  readonly #random: Random;
+  readonly #outstanding = new Map<number, Transaction<T>>();
+  #ids: Uint8Array = new Uint8Array(0);
+  #nextId = 0;
+  #smoothedMs = 0;
+  #variationMs = 0;
+  #slowAfterMs = INITIAL_SLOW_AFTER_MS;
+
+  constructor({ random }: { random: Random }) {
+    this.#random = random;
+  }
+
+  get outstanding(): number {
+    return this.#outstanding.size;
+  }
+
+  /** How long an answer may take before its query counts as slow, in ms; what is learnt holds for queries under way too. */
+  get slowAfterMs(): number {
+    return this.#slowAfterMs;
+  }
+
+  /** Opens a transaction; undefined if too many are open. The id is 4 random bytes, so that it can't be guessed. */
+  begin(address: Address, context: T, nowMs: number): Uint8Array | undefined {
+    if (this.#outstanding.size >= MAX_OUTSTANDING) return undefined;
+    let id = this.#drawId();
+    while (this.#outstanding.has(numberOf(id))) id = this.#drawId();
+    this.#outstanding.set(numberOf(id), { address, context, sentAtMs: nowMs, isSlow: false });
+    return id;
+  }
+
+  /** Closes and returns the transaction that this answer belongs to; undefined if it belongs to none. */
+  match(id: Uint8Array, from: Address, nowMs: number): Transaction<T> | undefined {
+    if (id.length !== TRANSACTION_ID_LENGTH) return undefined;
+    const key = numberOf(id);
+    const transaction = this.#outstanding.get(key);
+    if (transaction === undefined) return undefined;
+    if (transaction.address.port !== from.port || transaction.address.host !== from.host) return undefined;
+    this.#outstanding.delete(key);
+    this.#measure(nowMs - transaction.sentAtMs);
+    return transaction;
+  }
+
+  /** When `expire` has something to do next; undefined if nothing is under way. */
+  nextDeadlineMs(): number | undefined {
+    let earliestMs: number | undefined;
+    for (const { isSlow, sentAtMs } of this.#outstanding.values()) {
+      const deadlineMs = sentAtMs + (isSlow ? ANSWER_TIMEOUT_MS : this.#slowAfterMs);
+      if (earliestMs === undefined || deadlineMs < earliestMs) earliestMs = deadlineMs;
+    }
+    return earliestMs;
+  }
+
+  /** Closes what has failed by now, and marks what has become slow; both are returned for their askers to be told. */
+  expire(nowMs: number): { slow: Transaction<T>[]; failed: Transaction<T>[] } {
+    const slow: Transaction<T>[] = [];
+    const failed: Transaction<T>[] = [];
+    for (const [key, transaction] of this.#outstanding) {
+      if (nowMs >= transaction.sentAtMs + ANSWER_TIMEOUT_MS) {
+        this.#outstanding.delete(key);
+        failed.push(transaction);
+      } else if (!transaction.isSlow && nowMs >= transaction.sentAtMs + this.#slowAfterMs) {
+        transaction.isSlow = true;
+        slow.push(transaction);
+      }
+    }
+    return { slow, failed };
+  }
+
+  /** Forgets all; nobody is told. */
+  clear(): void {
+    this.#outstanding.clear();
+  }
+
+  #drawId(): Uint8Array {
+    if (this.#nextId === this.#ids.length) {
+      this.#ids = this.#random.bytes(BATCH * TRANSACTION_ID_LENGTH);
+      this.#nextId = 0;
+    }
+    const start = this.#nextId;
+    this.#nextId += TRANSACTION_ID_LENGTH;
+    return this.#ids.subarray(start, this.#nextId);
+  }
+
+  /** RFC 6298, section 2, with the clock's granularity left to the minimum. */
+  #measure(roundTripMs: number): void {
+    if (this.#smoothedMs === 0) {
+      this.#smoothedMs = roundTripMs;
+      this.#variationMs = roundTripMs / 2;
+    } else {
+      this.#variationMs += (Math.abs(this.#smoothedMs - roundTripMs) - this.#variationMs) / 4;
+      this.#smoothedMs += (roundTripMs - this.#smoothedMs) / 8;
+    }
+    const waitMs = this.#smoothedMs + 4 * this.#variationMs;
+    this.#slowAfterMs = Math.min(Math.max(waitMs, MIN_SLOW_AFTER_MS), MAX_SLOW_AFTER_MS);
+  }
+}
+
+function numberOf(id: Uint8Array): number {
+  return id[0]! | (id[1]! << 8) | (id[2]! << 16) | (id[3]! << 24);
+}
