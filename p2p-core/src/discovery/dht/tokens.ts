@@ -16,7 +16,7 @@ export class Tokens {
   readonly #compute: Compute;
   #current: Uint8Array | undefined;
   #previous: Uint8Array | undefined;
-  #rotatedAtMs = 0;
+  #rotatedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor({ random, compute }: { random: Random; compute: Compute }) {
     this.#random = random;
@@ -43,9 +43,10 @@ export class Tokens {
   #rotate(nowMs: number): void {
     const ageMs = nowMs - this.#rotatedAtMs;
     if (this.#current !== undefined && ageMs < TOKEN_SECRET_LIFETIME_MS) return;
-    this.#previous = ageMs < 2 * TOKEN_SECRET_LIFETIME_MS ? this.#current : undefined;
+    const wasNeededInTime = ageMs < 2 * TOKEN_SECRET_LIFETIME_MS;
+    this.#previous = wasNeededInTime ? this.#current : undefined;
     this.#current = this.#random.bytes(SECRET_LENGTH);
-    this.#rotatedAtMs = nowMs;
+    this.#rotatedAtMs = wasNeededInTime ? this.#rotatedAtMs + TOKEN_SECRET_LIFETIME_MS : nowMs;
   }
 
   /** The secret stands before text of one spelling and a hash cut to 8 bytes leaves no state to extend. */
