@@ -1,0 +1,431 @@
+/**
+ * Decides which block to ask of which peer. Pure: knows pieces, peers and what is under way between them,
+ * nothing of sockets or time.
+ *
+ * - Rarest first among pieces not begun; the first few pieces by chance instead, to have something to trade.
+ * - Pieces begun come before any other, so that few are in memory and each is soon complete and shareable.
+ * - A block is asked of one peer only, until no block is left that nobody was asked for: then (end game)
+ *   of a second one too, and whoever comes later is told to cancel.
+ * - A piece that was corrupt though several peers had contributed is next fetched whole from one peer, so
+ *   that the next failure names the culprit.
+ *
+ * The life of a block: free → asked → arriving → done; of a piece: wanted → partial → storing → had.
+ */
+import type { PieceBuffer, Random } from '../host/host.ts';
+import type { Block } from '../wire/peer-messages.ts';
+import type { Bitfield } from './bitfield.ts';
+import { RarityOrder } from './rarity-order.ts';
+
+export const BLOCK_LENGTH = 16 * 1024;
+/** Pieces that are chosen by chance before rarest first takes over. */
+const RANDOM_FIRST_PIECES = 4;
+/** How many peers may be asked for one block in the end game. */
+const END_GAME_ASKERS = 2;
+/** Blocks a peer may still deliver after we gave up on them, that are remembered. */
+const MAX_LATE = 4096;
+
+const FREE = 0;
+const ASKED = 1;
+const ARRIVING = 2;
+const DONE = 3;
+
+export interface PickerOptions {
+  readonly pieceCount: number;
+  readonly pieceLength: number;
+  /** Of the whole content, bytes. */
+  readonly length: number;
+  /** Most pieces in memory at once, being fetched or stored. At least 1. */
+  readonly maxPieces: number;
+}
+
+/** What the picker keeps for a peer. `owner` is the caller's. */
+export interface PickerPeer<Owner> {
+  readonly owner: Owner;
+  readonly has: Bitfield;
+  /** It serves requests. While it does not, only the pieces in `allowedFast` are asked for. */
+  isChoking: boolean;
+  readonly allowedFast: Set<number>;
+  /** Blocks asked for and not answered, oldest first, by key. */
+  readonly asked: Set<number>;
+  /** Blocks we gave up waiting for, which are still welcome should they come. */
+  readonly late: Set<number>;
+  /** How many pieces it has that we have not. */
+  interesting: number;
+  arriving:
+    | { readonly piece: PartialPiece<Owner>; readonly block: number; readonly length: number }
+    | undefined;
+}
+
+export interface PartialPiece<Owner> {
+  readonly index: number;
+  readonly length: number;
+  readonly buffer: PieceBuffer;
+  readonly states: Uint8Array;
+  /** How many peers are asked for each block. */
+  readonly askers: Uint8Array;
+  freeCount: number;
+  doneCount: number;
+  readonly contributors: Set<PickerPeer<Owner>>;
+  /** The only peer that may contribute. */
+  readonly solo: PickerPeer<Owner> | undefined;
+}
+
+/** Where an arriving block goes; `discard` says why it goes nowhere. */
+export type Arrival =
+  | { readonly buffer: PieceBuffer; readonly offset: number; readonly discard?: undefined }
+  | { readonly discard: 'duplicate' | 'unsolicited' };
+
+export class Picker<Owner> {
+  readonly #options: PickerOptions;
+  readonly #allocate: (length: number) => PieceBuffer;
+  readonly #blocksPerPiece: number;
+  readonly #have: Bitfield;
+  readonly #order: RarityOrder;
+  readonly #peers = new Set<PickerPeer<Owner>>();
+  readonly #partials = new Map<number, PartialPiece<Owner>>();
+  /** Those of #partials that have a free block. */
+  readonly #open = new Set<PartialPiece<Owner>>();
+  readonly #storing = new Set<number>();
+  readonly #wholeFromOne = new Set<number>();
+
+  /** `have` is shared: the picker sets the bits of the pieces that `stored` tells it of. */
+  constructor(
+    components: { random: Random; allocate: (length: number) => PieceBuffer; have: Bitfield },
+    options: PickerOptions,
+  ) {
+    this.#options = options;
+    this.#allocate = components.allocate;
+    this.#have = components.have;
+    this.#blocksPerPiece = Math.ceil(options.pieceLength / BLOCK_LENGTH);
+    this.#order = new RarityOrder(components.random, options.pieceCount);
+    for (let index = 0; index < options.pieceCount; index++) {
+      if (!this.#have.has(index)) this.#order.insert(index);
+    }
+  }
+
+  get isComplete(): boolean {
+    return this.#have.isFull;
+  }
+
+  // -------------------------------------------------------------- peers
+
+  /** `has` belongs to the picker from here on. */
+  addPeer(owner: Owner, has: Bitfield): PickerPeer<Owner> {
+    const peer: PickerPeer<Owner> = {
+      owner,
+      has,
+      isChoking: true,
+      allowedFast: new Set(),
+      asked: new Set(),
+      late: new Set(),
+      interesting: 0,
+      arriving: undefined,
+    };
+    this.#peers.add(peer);
+    for (let index = 0; index < has.size; index++) {
+      if (this.#have.has(index) || !has.has(index)) continue;
+      peer.interesting++;
+    }
+    // Peers that have everything make no piece rarer than another: they are left out of the counting.
+    if (!has.isFull) for (const index of has) this.#order.increment(index);
+    return peer;
+  }
+
+  peerHas(peer: PickerPeer<Owner>, index: number): void {
+    if (!peer.has.set(index)) return;
+    if (!this.#have.has(index)) peer.interesting++;
+    if (peer.has.isFull) {
+      for (let i = 0; i < peer.has.size; i++) if (i !== index) this.#order.decrement(i);
+    } else {
+      this.#order.increment(index);
+    }
+  }
+
+  removePeer(peer: PickerPeer<Owner>): void {
+    if (!this.#peers.has(peer)) return;
+    this.abortArrival(peer);
+    this.releaseAll(peer);
+    this.#peers.delete(peer);
+    if (!peer.has.isFull) for (const index of peer.has) this.#order.decrement(index);
+  }
+
+  // -------------------------------------------------------------- asking
+
+  /** Adds to `out` up to `count` blocks to ask `peer` for, and counts them as asked. */
+  pick(peer: PickerPeer<Owner>, count: number, out: Block[]): void {
+    const until = out.length + count;
+    for (const piece of this.#open) {
+      if (out.length >= until) return;
+      if (this.#mayServe(peer, piece.index) && (piece.solo === undefined || piece.solo === peer)) {
+        this.#takeFree(peer, piece, until, out);
+      }
+    }
+    while (out.length < until) {
+      const piece = this.#begin(peer);
+      if (piece === undefined) break;
+      this.#takeFree(peer, piece, until, out);
+    }
+    if (out.length < until && this.#order.size === 0 && this.#open.size === 0)
+      this.#endGame(peer, until, out);
+  }
+
+  #mayServe(peer: PickerPeer<Owner>, index: number): boolean {
+    return peer.has.has(index) && (!peer.isChoking || peer.allowedFast.has(index));
+  }
+
+  #begin(peer: PickerPeer<Owner>): PartialPiece<Owner> | undefined {
+    if (peer.interesting === 0 || this.#order.size === 0) return undefined;
+    const serves = (index: number) => this.#mayServe(peer, index);
+    const index =
+      this.#have.count < RANDOM_FIRST_PIECES
+        ? this.#order.random(serves)
+        : this.#order.rarest(serves, peer.has.isFull ? 0 : 1);
+    if (index === undefined) return undefined;
+    if (this.#partials.size + this.#storing.size >= this.#options.maxPieces && !this.#evictIdle()) {
+      return undefined;
+    }
+    this.#order.delete(index);
+    const length = this.#pieceLength(index);
+    const blocks = Math.ceil(length / BLOCK_LENGTH);
+    const piece: PartialPiece<Owner> = {
+      index,
+      length,
+      buffer: this.#allocate(length),
+      states: new Uint8Array(blocks),
+      askers: new Uint8Array(blocks),
+      freeCount: blocks,
+      doneCount: 0,
+      contributors: new Set(),
+      solo: this.#wholeFromOne.has(index) ? peer : undefined,
+    };
+    this.#partials.set(index, piece);
+    this.#open.add(piece);
+    return piece;
+  }
+
+  /** Gives up the least complete piece that nobody is asked for: those who had its rest are gone. */
+  #evictIdle(): boolean {
+    let idlest: PartialPiece<Owner> | undefined;
+    for (const piece of this.#open) {
+      const isIdle = piece.freeCount + piece.doneCount === piece.states.length;
+      if (isIdle && (idlest === undefined || piece.doneCount < idlest.doneCount)) idlest = piece;
+    }
+    if (idlest === undefined) return false;
+    this.#abandon(idlest);
+    return true;
+  }
+
+  #takeFree(peer: PickerPeer<Owner>, piece: PartialPiece<Owner>, until: number, out: Block[]): void {
+    let block = piece.states.indexOf(FREE);
+    while (block >= 0 && out.length < until) {
+      this.#ask(peer, piece, block, out);
+      block = piece.states.indexOf(FREE, block + 1);
+    }
+  }
+
+  #ask(peer: PickerPeer<Owner>, piece: PartialPiece<Owner>, block: number, out: Block[]): void {
+    if (piece.states[block] === FREE) {
+      piece.states[block] = ASKED;
+      if (--piece.freeCount === 0) this.#open.delete(piece);
+    }
+    const key = piece.index * this.#blocksPerPiece + block;
+    piece.askers[block]!++;
+    peer.asked.add(key);
+    peer.late.delete(key);
+    out.push(this.#blockOf(piece, block));
+  }
+
+  #endGame(peer: PickerPeer<Owner>, until: number, out: Block[]): void {
+    for (const piece of this.#partials.values()) {
+      if (piece.solo !== undefined || !this.#mayServe(peer, piece.index)) continue;
+      for (let block = 0; block < piece.states.length && out.length < until; block++) {
+        const mayAsk = piece.states[block] === ASKED && piece.askers[block]! < END_GAME_ASKERS;
+        if (mayAsk && !peer.asked.has(piece.index * this.#blocksPerPiece + block)) {
+          this.#ask(peer, piece, block, out);
+        }
+      }
+    }
+  }
+
+  /** The block that a key of `PickerPeer.asked` stands for. */
+  blockAt(key: number): Block {
+    const index = Math.floor(key / this.#blocksPerPiece);
+    const begin = (key % this.#blocksPerPiece) * BLOCK_LENGTH;
+    return { index, begin, length: Math.min(BLOCK_LENGTH, this.#pieceLength(index) - begin) };
+  }
+
+  // -------------------------------------------------------------- answers
+
+  /** A block's header has come. If it is accepted, `arrived` or `abortArrival` must follow. */
+  arriving(peer: PickerPeer<Owner>, { index, begin, length }: Block): Arrival {
+    const block = begin / BLOCK_LENGTH;
+    if (index >= this.#options.pieceCount || begin % BLOCK_LENGTH !== 0 || block >= this.#blocksPerPiece) {
+      return { discard: 'unsolicited' };
+    }
+    const key = index * this.#blocksPerPiece + block;
+    const wasAsked = peer.asked.delete(key);
+    if (!wasAsked && !peer.late.delete(key)) return { discard: 'unsolicited' };
+    const piece = this.#partials.get(index);
+    if (piece === undefined) return { discard: 'duplicate' };
+    if (wasAsked) piece.askers[block]!--;
+    const isWelcome = piece.states[block]! <= ASKED && (piece.solo === undefined || piece.solo === peer);
+    if (!isWelcome) return { discard: 'duplicate' };
+    if (length !== this.#blockOf(piece, block).length) {
+      if (wasAsked) this.#freeIfUnasked(piece, block);
+      return { discard: 'unsolicited' };
+    }
+    if (piece.states[block] === FREE && --piece.freeCount === 0) this.#open.delete(piece);
+    piece.states[block] = ARRIVING;
+    peer.arriving = { piece, block, length };
+    return { buffer: piece.buffer, offset: begin };
+  }
+
+  /**
+   * The block that was arriving from `peer` is in its buffer. Gives the piece if that completed it (it is
+   * then the caller's to store and to report by `stored`, `corrupt` or `lost`), and the peers that are
+   * to be told to cancel the block.
+   */
+  arrived(peer: PickerPeer<Owner>): {
+    complete?: PartialPiece<Owner>;
+    cancel?: { block: Block; peers: Owner[] };
+  } {
+    if (peer.arriving === undefined) return {};
+    const { piece, block } = peer.arriving;
+    peer.arriving = undefined;
+    if (this.#partials.get(piece.index) !== piece) return {};
+    piece.states[block] = DONE;
+    piece.doneCount++;
+    piece.contributors.add(peer);
+    const cancel =
+      piece.askers[block]! > 0
+        ? { block: this.#blockOf(piece, block), peers: this.#cancel(piece, block) }
+        : undefined;
+    if (piece.doneCount < piece.states.length) return { cancel };
+    this.#partials.delete(piece.index);
+    this.#storing.add(piece.index);
+    return { complete: piece, cancel };
+  }
+
+  #cancel(piece: PartialPiece<Owner>, block: number): Owner[] {
+    const key = piece.index * this.#blocksPerPiece + block;
+    const told: Owner[] = [];
+    for (const peer of this.#peers) {
+      if (!peer.asked.delete(key)) continue;
+      this.#addLate(peer, key);
+      told.push(peer.owner);
+    }
+    piece.askers[block] = 0;
+    return told;
+  }
+
+  /** The connection broke off, or was told to discard, while a block was arriving. */
+  abortArrival(peer: PickerPeer<Owner>): void {
+    if (peer.arriving === undefined) return;
+    const { piece, block } = peer.arriving;
+    peer.arriving = undefined;
+    if (this.#partials.get(piece.index) !== piece) return;
+    piece.states[block] = ASKED;
+    this.#freeIfUnasked(piece, block);
+  }
+
+  /** The peer will not serve this block. True if it had been asked to. */
+  rejected(peer: PickerPeer<Owner>, { index, begin }: Block): boolean {
+    const block = begin / BLOCK_LENGTH;
+    if (index >= this.#options.pieceCount || !Number.isInteger(block) || block >= this.#blocksPerPiece)
+      return false;
+    const key = index * this.#blocksPerPiece + block;
+    peer.late.delete(key);
+    if (!peer.asked.delete(key)) return false;
+    this.#release(peer, key);
+    return true;
+  }
+
+  /** Waits no longer for anything asked of `peer`: others may be asked. What comes late is still taken. */
+  releaseAll(peer: PickerPeer<Owner>): void {
+    for (const key of peer.asked) {
+      this.#release(peer, key);
+      this.#addLate(peer, key);
+    }
+    peer.asked.clear();
+    for (const piece of this.#partials.values()) if (piece.solo === peer) this.#abandon(piece);
+  }
+
+  #addLate(peer: PickerPeer<Owner>, key: number): void {
+    if (peer.late.size >= MAX_LATE) peer.late.clear();
+    peer.late.add(key);
+  }
+
+  #release(peer: PickerPeer<Owner>, key: number): void {
+    const index = Math.floor(key / this.#blocksPerPiece);
+    const piece = this.#partials.get(index);
+    if (piece === undefined) return;
+    if (piece.solo === peer) {
+      this.#abandon(piece);
+      return;
+    }
+    const block = key % this.#blocksPerPiece;
+    if (piece.askers[block]! > 0) piece.askers[block]!--;
+    this.#freeIfUnasked(piece, block);
+  }
+
+  #freeIfUnasked(piece: PartialPiece<Owner>, block: number): void {
+    if (piece.states[block] !== ASKED || piece.askers[block]! > 0) return;
+    piece.states[block] = FREE;
+    piece.freeCount++;
+    this.#open.add(piece);
+  }
+
+  /** Back to the start with a piece. Requests under way are forgotten; their blocks will be discarded. */
+  #abandon(piece: PartialPiece<Owner>): void {
+    this.#partials.delete(piece.index);
+    this.#open.delete(piece);
+    piece.buffer.release();
+    this.#order.insert(piece.index);
+    const first = piece.index * this.#blocksPerPiece;
+    for (const peer of this.#peers) {
+      for (let block = 0; block < piece.states.length; block++) {
+        if (peer.asked.delete(first + block)) this.#addLate(peer, first + block);
+      }
+    }
+  }
+
+  // -------------------------------------------------------------- pieces
+
+  /** The piece is on disk and verified. */
+  stored(piece: PartialPiece<Owner>): void {
+    this.#storing.delete(piece.index);
+    this.#wholeFromOne.delete(piece.index);
+    if (!this.#have.set(piece.index)) return;
+    for (const peer of this.#peers) if (peer.has.has(piece.index)) peer.interesting--;
+  }
+
+  /** The piece's hash is wrong. Gives who contributed; if it was only one, that peer is to blame. */
+  corrupt(piece: PartialPiece<Owner>): PickerPeer<Owner>[] {
+    this.lost(piece);
+    if (piece.contributors.size > 1) this.#wholeFromOne.add(piece.index);
+    return [...piece.contributors];
+  }
+
+  /** The piece could not be stored; it is wanted again. */
+  lost(piece: PartialPiece<Owner>): void {
+    this.#storing.delete(piece.index);
+    this.#order.insert(piece.index);
+  }
+
+  /** Drops what is in memory: the torrent ends. */
+  close(): void {
+    for (const piece of this.#partials.values()) piece.buffer.release();
+    this.#partials.clear();
+    this.#open.clear();
+  }
+
+  #pieceLength(index: number): number {
+    const { pieceCount, pieceLength, length } = this.#options;
+    return index === pieceCount - 1 ? length - index * pieceLength : pieceLength;
+  }
+
+  #blockOf(piece: PartialPiece<Owner>, block: number): Block {
+    const begin = block * BLOCK_LENGTH;
+    return { index: piece.index, begin, length: Math.min(BLOCK_LENGTH, piece.length - begin) };
+  }
+}

@@ -1,0 +1,43 @@
+/** What a torrent tells of itself. */
+
+export type TorrentState = 'checking' | 'metadata' | 'downloading' | 'seeding' | 'stopped' | 'error';
+
+export interface TorrentStatus {
+  /** Lower-case hex. */
+  readonly infoHash: string;
+  /** Undefined until the metadata is known, of a magnet without a display name. */
+  readonly name: string | undefined;
+  readonly state: TorrentState;
+  /** What went wrong and what to do about it; set in state `error`. */
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+  /** Part of the content that is on disk and verified, in [0, 1]. While `checking`, the part checked. */
+  readonly progress: number;
+  readonly pieces: { readonly have: number; readonly total: number };
+  readonly bytes: { readonly have: number; readonly total: number };
+  /** Payload of this session and those before it, as far as the resume state remembers. */
+  readonly downloadedBytes: number;
+  readonly uploadedBytes: number;
+  /** Blocks that came twice or unasked. */
+  readonly wastedBytes: number;
+  /** Pieces whose hash was wrong. */
+  readonly corruptBytes: number;
+  readonly downloadBytesPerSecond: number;
+  readonly uploadBytesPerSecond: number;
+  readonly peers: {
+    readonly connected: number;
+    readonly seeds: number;
+    /** We serve them. */
+    readonly unchoked: number;
+    /** Addresses known, connected or not. */
+    readonly known: number;
+  };
+}
+
+export class TorrentError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = 'TorrentError';
+    this.code = code;
+  }
+}
