@@ -10,7 +10,7 @@
  * A node also doubts itself. If its own clock jumped, it was the one that was away, and that time counts
  * against nobody; if none of its probes is answered, it waits longer; if it hears nobody at all (and no
  * lease proves it connected), it calls nobody dead. Another node's word that someone is silent counts as suspicion only,
- * unless this node has not heard the member for the grace either. A member never heard of is still
+ * unless this node has not heard the member for the grace either, and for nothing if it was heard just now. A member never heard of is still
  * starting: its silence means nothing.
  */
 import type { Address } from '../host/index.ts';
@@ -177,7 +177,7 @@ export class Detector {
     if (peer !== undefined && peer.standing !== 'dead' && peer.standing !== 'left') {
       peer.known = true;
       this.#change(peer, peer.incarnation, 'dead');
-      for (const other of this.#peers.values()) if (isUp(other)) this.#probe(now, other);
+      return this.announce(now);
     }
     return this.#take();
   }
@@ -189,11 +189,17 @@ export class Detector {
     return this.observeDeath(now, member);
   }
 
+  /** Tells all now what would else ride on the next probes: a death, or that this node leads or leads no more. */
+  announce(now: number): DetectorOutput[] {
+    for (const peer of this.#peers.values()) if (isUp(peer)) this.#probe(now, peer);
+    return this.#take();
+  }
+
   /** Tells all that this node goes, on purpose; it stays quiet afterwards. */
   leave(now: number): DetectorOutput[] {
-    for (const peer of this.#peers.values()) if (isUp(peer)) this.#probe(now, peer);
+    const outputs = this.announce(now);
     this.#left = true;
-    return this.#take();
+    return outputs;
   }
 
   /** Claims to ride on a datagram to `to`: of itself, of the recipient if it has something to refute, then the least told. */
@@ -352,8 +358,13 @@ export class Detector {
     const peer = this.#peers.get(formatMember(claim.member));
     if (peer === undefined) return;
     peer.known = true;
-    const heardLately = now - peer.lastHeardMs < this.#timing.graceMs;
-    const standing = claim.standing === 'silent' && heardLately ? 'suspect' : claim.standing;
+    const sinceHeardMs = now - peer.lastHeardMs;
+    let { standing } = claim;
+    if (standing === 'suspect' || standing === 'silent') {
+      // Own ears are better evidence than another's silence.
+      if (sinceHeardMs < 2 * this.#timing.probeIntervalMs) return;
+      if (sinceHeardMs < this.#timing.graceMs) standing = 'suspect';
+    }
     if (outranks({ ...claim, standing }, peer)) this.#change(peer, claim.incarnation, standing);
   }
 

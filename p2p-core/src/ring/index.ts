@@ -7,6 +7,7 @@ export {
 } from './configuration.ts';
 export type { RingEvent, RingFact } from './events.ts';
 export type { RedeploymentAnswer, RedeploymentRequest, SlotDeath } from './healer.ts';
+export { LamportClock } from './lamport.ts';
 export type { LeaseAnswer } from './leadership.ts';
 export type { DropCause, RingMemberStatus, RingStatus } from './machine.ts';
 export type { DeathCause, MemberId, MemberState } from './member.ts';

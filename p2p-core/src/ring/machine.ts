@@ -289,8 +289,6 @@ export class RingMachine {
     const { slot, generation } = death;
     this.#emit(now, { type: 'redeployment-answered', slot, generation, outcome, ...code });
     if (answer?.accepted === false && (answer.term ?? 0) > this.#election.term) {
-      const reason = 'the control API knows a leader of a higher term';
-      this.#emit(now, { type: 'lease-lost', term: this.#election.term, reason });
       this.#doElection(now, this.#election.stepDown(now, answer.term));
     }
   }
@@ -347,13 +345,25 @@ export class RingMachine {
           break;
         case 'elected':
           this.#doLeadership(now, this.#leadership.elected(now, output.term));
+          this.#doDetector(now, this.#detector.announce(now));
           break;
         case 'deposed':
-          this.#leadership.stop();
-          this.#healer.stop();
+          this.#deposed(now, output.term);
           break;
       }
     }
+  }
+
+  /** Everything that follows from leading ends with it; the others learn at once that the place is free. */
+  #deposed(now: number, term: number): void {
+    if (this.#leadership.mayAct(now)) {
+      const { term: higher } = this.#election;
+      const reason = higher > term ? `a leader of term ${higher} is known` : 'this node gave it up';
+      this.#emit(now, { type: 'lease-lost', term, reason });
+    }
+    this.#leadership.stop();
+    this.#healer.stop();
+    this.#doDetector(now, this.#detector.announce(now));
   }
 
   #doLeadership(now: number, outputs: readonly LeadershipOutput[]): void {
@@ -365,6 +375,7 @@ export class RingMachine {
         case 'granted':
           this.#emit(now, { type: 'lease-granted', term: output.term, durationMs: output.durationMs });
           this.#healer.lead(output.term);
+          this.#doDetector(now, this.#detector.announce(now));
           break;
         case 'refused':
           this.#emit(now, { type: 'lease-refused', term: output.term, currentTerm: output.currentTerm });

@@ -35,8 +35,10 @@ function splitTerms(seed: number, planted: Planted = {}, replacing = true): numb
     if (what < 0.25) world.crash(pick());
     else if (what < 0.6) for (const slot of slots) world.restart(slot);
     else if (what < 0.7) world.pause(pick(), world.chance() * 800);
-    else if (what < 0.78) world.partition([slots.filter(() => world.chance() < 0.6), slots]);
-    else if (what < 0.85) {
+    else if (what < 0.78) {
+      const side = new Set(slots.filter(() => world.chance() < 0.5));
+      world.partition([[...side], slots.filter((slot) => !side.has(slot))]);
+    } else if (what < 0.85) {
       const one = pick();
       world.partition([[one], slots.filter((slot) => slot !== one)]);
     } else if (what < 0.92) world.partition(undefined);
