@@ -1,0 +1,44 @@
+/** `skep nodes`: every slot of a cluster with the machine that is in it now. */
+import type { NodeView } from '@skep/contract';
+import { formatAddress } from '@skep/p2p-core/host';
+import { Command } from 'commander';
+import type { Perform } from '../context.ts';
+import { type ClusterFlags, chooseCluster, connect, withClusterOptions } from '../daemon/connect.ts';
+import { exitCodeHelp } from '../exit-codes.ts';
+import { formatDuration, formatPercent, formatTable, printable } from '../terminal/format.ts';
+
+export function nodesCommand(perform: Perform): Command {
+  return withClusterOptions(new Command('nodes'))
+    .description('List the nodes of a cluster')
+    .addHelpText('after', exitCodeHelp)
+    .action((flags: ClusterFlags & { json?: boolean }) =>
+      perform(flags, async (context) => {
+        const cluster = await chooseCluster(connect(context, flags), flags.cluster);
+        context.output.result(cluster.nodes);
+        const rows = cluster.nodes.map(rowOf);
+        for (const line of formatTable(header, rows)) context.output.line(line);
+        return undefined;
+      }),
+    );
+}
+
+const header = ['NODE', 'GEN', 'STATE', 'RING', 'ADDRESS', 'MACHINE', 'HEARD', 'DHT', 'TORRENTS'];
+
+function rowOf(node: NodeView): string[] {
+  const ring = node.ringRole === undefined ? '-' : `${node.ringRole} ${node.term ?? 0}`;
+  const torrents = node.torrents.map(({ name, infoHash, state, haveBytes, lengthBytes }) => {
+    const done = lengthBytes > 0 ? ` ${formatPercent(haveBytes / lengthBytes)}` : '';
+    return `${printable(name ?? infoHash.slice(0, 8))} ${state}${done}`;
+  });
+  return [
+    node.slot,
+    String(node.generation),
+    node.reason === undefined ? node.state : `${node.state} (${printable(node.reason)})`,
+    ring,
+    formatAddress(node.address),
+    node.machine ?? '-',
+    node.heardAgoMs === undefined ? '-' : `${formatDuration(node.heardAgoMs)} ago`,
+    node.dhtNodes === undefined ? '-' : String(node.dhtNodes),
+    torrents.join('; ') || '-',
+  ];
+}

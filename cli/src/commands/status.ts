@@ -1,0 +1,41 @@
+/** `skep status`: the clusters, who leads them, and how their nodes are. */
+import type { ClusterView } from '@skep/contract';
+import { Command } from 'commander';
+import type { Perform } from '../context.ts';
+import { type ApiFlags, connect, withApiOptions } from '../daemon/connect.ts';
+import { exitCodeHelp } from '../exit-codes.ts';
+
+export function statusCommand(perform: Perform): Command {
+  return withApiOptions(new Command('status'))
+    .description('Show the clusters: their nodes by state, and who leads')
+    .argument('[name]', 'only this cluster')
+    .addHelpText('after', exitCodeHelp)
+    .action((name: string | undefined, flags: ApiFlags & { json?: boolean }) =>
+      perform(flags, async (context) => {
+        const { api, url } = connect(context, flags);
+        const clusters =
+          name === undefined
+            ? await api.listClusters({})
+            : [await api.getCluster({ params: { cluster: name } })];
+        context.output.result({ api: url, clusters });
+        context.output.line(`control API  ${url}`);
+        if (clusters.length === 0) context.output.line('no cluster: `skep up` creates one');
+        for (const cluster of clusters) {
+          for (const line of describeCluster(cluster)) context.output.line(line);
+        }
+        return undefined;
+      }),
+    );
+}
+
+function describeCluster({ name, state, lease, nodes }: ClusterView): string[] {
+  const counts = new Map<string, number>();
+  for (const node of nodes) counts.set(node.state, (counts.get(node.state) ?? 0) + 1);
+  const states = [...counts].map(([each, count]) => `${count} ${each}`).join(', ');
+  const leader = lease.held && lease.holder !== undefined ? lease.holder : 'nobody';
+  return [
+    `${name}  ${state}`,
+    `  nodes   ${nodes.length}${states === '' ? '' : `: ${states}`}`,
+    `  leader  ${leader}, term ${lease.term}`,
+  ];
+}

@@ -1,0 +1,143 @@
+/** `skep up`: a cluster from a spec file or flags, on the user's own control API. */
+import { ClusterSpec, type ClusterView } from '@skep/contract';
+import { Command } from 'commander';
+import * as yaml from 'yaml';
+import type * as z from 'zod';
+import { absolutePath, parseRate, parseWhole } from '../arguments.ts';
+import type { Context, Perform } from '../context.ts';
+import { type ApiFlags, apiClient, type Connection, connect, withApiOptions } from '../daemon/connect.ts';
+import { ensureDaemon, stateDirectory } from '../daemon/daemon.ts';
+import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
+import { type BoardRow, createBoard } from '../terminal/board.ts';
+import { until } from '../timing.ts';
+
+interface UpFlags extends ApiFlags {
+  readonly json?: boolean;
+  readonly name?: string;
+  readonly bootstrap?: number;
+  readonly peers?: number;
+  readonly uploadLimit?: number;
+  readonly downloadLimit?: number;
+  readonly timeout: number;
+}
+
+const defaultName = 'skep';
+const mostSpecBytes = 1_000_000;
+
+export function upCommand(perform: Perform): Command {
+  return withApiOptions(new Command('up'))
+    .description('Create a cluster, and start a control API for it if none runs')
+    .argument('[spec]', 'YAML file that says what the cluster should be', absolutePath)
+    .option('--name <name>', `name of the cluster (default: "${defaultName}")`)
+    .option('--bootstrap <n>', 'bootstrap nodes (default: 3)', parseWhole(1, 99))
+    .option('--peers <n>', 'peers (default: 5)', parseWhole(0, 10_000))
+    .option('--upload-limit <rate>', 'of each node, bytes a second, as in 512K or 2M', parseRate)
+    .option('--download-limit <rate>', 'of each node, bytes a second', parseRate)
+    .option('--timeout <seconds>', 'how long to wait until all nodes serve', parseWhole(1, 86_400), 120)
+    .addHelpText('after', `\nFlags override the file.\n${exitCodeHelp}`)
+    .action((specPath: string | undefined, flags: UpFlags) =>
+      perform(flags, async (context) => {
+        const spec = await readSpec(context, specPath, flags);
+        const connection = await reach(context, flags);
+        const { name } = await connection.api.createCluster({ body: spec });
+        const cluster = await awaitServing(context, connection, name, flags.timeout * 1000);
+        context.output.result({ api: connection.url, cluster });
+        context.output.line(
+          `${name} is up: ${cluster.nodes.length} nodes serve, the control API is ${connection.url}`,
+        );
+        return undefined;
+      }),
+    );
+}
+
+async function reach(context: Context, flags: UpFlags): Promise<Connection> {
+  if (flags.api !== undefined || flags.tokenFile !== undefined) return connect(context, flags);
+  const { host, interrupts, env } = context;
+  const { url, token } = await ensureDaemon(stateDirectory(env), host.clock, interrupts.signal);
+  return { api: apiClient(host, url, token, interrupts.signal), url };
+}
+
+async function readSpec(
+  context: Context,
+  path: string | undefined,
+  flags: UpFlags,
+): Promise<z.input<typeof ClusterSpec>> {
+  const fromFile =
+    path === undefined ? {} : parseSpec(path, await context.host.files.read(path, mostSpecBytes));
+  const fromFlags = {
+    name: flags.name,
+    bootstrap: flags.bootstrap,
+    peers: flags.peers,
+    uploadBytesPerSecond: flags.uploadLimit,
+    downloadBytesPerSecond: flags.downloadLimit,
+  };
+  const given = Object.entries(fromFlags).filter(([, value]) => value !== undefined);
+  const spec = ClusterSpec.safeParse({ name: defaultName, ...fromFile, ...Object.fromEntries(given) });
+  if (spec.success) return spec.data;
+  const [issue] = spec.error.issues;
+  const place = issue?.path.join('.');
+  throw new CliError(
+    'bad-spec',
+    exitCodes.usage,
+    `The spec of the cluster is wrong${place ? ` at ${place}` : ''}: ${issue?.message ?? 'unknown'}.`,
+  );
+}
+
+function parseSpec(path: string, bytes: Uint8Array): object {
+  let value: unknown;
+  try {
+    // Few aliases: a small file must not unfold to a huge one.
+    value = yaml.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes), { maxAliasCount: 20 });
+  } catch (error) {
+    const [reason] = String(error instanceof Error ? error.message : error).split('\n');
+    throw new CliError('bad-spec', exitCodes.usage, `${path} is not YAML: ${reason}`);
+  }
+  if (value === null || value === undefined) return {};
+  if (typeof value === 'object' && !Array.isArray(value)) return value;
+  throw new CliError('bad-spec', exitCodes.usage, `${path} does not hold the fields of a cluster spec.`);
+}
+
+async function awaitServing(
+  context: Context,
+  { api }: Connection,
+  name: string,
+  timeoutMs: number,
+): Promise<ClusterView> {
+  const { host, interrupts, output } = context;
+  const board = createBoard({ sink: output.progress, colour: output.colour, now: () => host.clock.now() });
+  let waiting: string[] = [];
+  try {
+    return await until(
+      {
+        clock: host.clock,
+        signal: interrupts.signal,
+        timeoutMs,
+        everyMs: 200,
+        awaited: () =>
+          `${waiting.join(', ')} to serve (\`skep logs NODE\` shows why, \`skep down ${name}\` gives up)`,
+      },
+      async () => {
+        const cluster = await api.getCluster({ params: { cluster: name } });
+        waiting = cluster.nodes
+          .filter((node) => node.state !== 'serving')
+          .map((node) => `${node.slot} (${node.state})`);
+        board.show(servingRows(cluster));
+        return waiting.length === 0 ? cluster : undefined;
+      },
+    );
+  } finally {
+    board.settle();
+  }
+}
+
+/** One row a role: how many of its nodes serve. */
+export function servingRows({ nodes }: Pick<ClusterView, 'nodes'>): BoardRow[] {
+  return (['bootstrap', 'peer'] as const).flatMap((role) => {
+    const members = nodes.filter((node) => node.role === role);
+    if (members.length === 0) return [];
+    const serving = members.filter((node) => node.state === 'serving').length;
+    const fraction = serving / members.length;
+    return [{ label: role, fraction, detail: `${serving} of ${members.length} serve` }];
+  });
+}

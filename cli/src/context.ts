@@ -1,0 +1,61 @@
+/**
+ * What every command is given, and how every command ends: with its exit status, its interrupts heard, and
+ * any error told as one sentence.
+ */
+import type { Host } from '@skep/p2p-core/host';
+import { createNodeHost } from '@skep/p2p-core/host/node';
+import { describeFailure } from './failure.ts';
+import { Interrupted, type Interrupts, listenForInterrupts } from './terminal/interrupts.ts';
+import { createOutput, type Output, type Sink } from './terminal/output.ts';
+
+export interface Context {
+  readonly host: Host;
+  readonly output: Output;
+  readonly interrupts: Interrupts;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** The exit status, if it is not 0. */
+export type Action = (context: Context) => Promise<number | undefined>;
+
+/** Runs the action of a command. Never rejects. */
+export type Perform = (options: { readonly json?: boolean }, action: Action) => Promise<void>;
+
+export interface Outcome {
+  exitCode: number;
+}
+
+/** Performs with the process's own streams and signals, and keeps the exit status in `outcome`. */
+export function performer(
+  streams: { readonly stdout: Sink; readonly stderr: Sink },
+  outcome: Outcome,
+  onStart: (interrupts: Interrupts) => void,
+): Perform {
+  return async (options, action) => {
+    const { env } = process;
+    const output = createOutput(streams, { json: options.json === true, env });
+    const host = createNodeHost();
+    const interrupts = listenForInterrupts(process, () => host.clock.now());
+    onStart(interrupts);
+    try {
+      outcome.exitCode = (await action({ host, output, interrupts, env })) ?? 0;
+    } catch (error) {
+      outcome.exitCode = tell(error, output, env.SKEP_DEBUG === '1');
+    } finally {
+      interrupts.dispose();
+    }
+  };
+}
+
+function tell(error: unknown, output: Output, debug: boolean): number {
+  if (error instanceof Interrupted) {
+    if (!output.answered)
+      output.result({ ok: false, error: { code: 'interrupted', message: error.message } });
+    return error.exitCode;
+  }
+  const { code, exitCode, message } = describeFailure(error);
+  output.note(`skep: ${message}`);
+  if (debug && error instanceof Error) output.note(error.stack ?? '');
+  if (!output.answered) output.result({ ok: false, error: { code, message } });
+  return exitCode;
+}

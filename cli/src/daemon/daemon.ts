@@ -1,0 +1,184 @@
+/**
+ * The user's own control API: started by `skep up`, found by every other command, ended by the last
+ * `skep down`. What must be known of it lies in the state directory, readable by its owner alone.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { Clock } from '@skep/p2p-core/host';
+import * as z from 'zod';
+import { exitCodes } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
+import { pause } from '../timing.ts';
+import { startControlApi } from './control-api-process.ts';
+import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from './process-identity.ts';
+
+export interface DaemonRecord {
+  readonly url: string;
+  readonly token: string;
+  readonly process: ProcessIdentity;
+}
+
+const Address = z.object({ url: z.string(), pid: z.int().min(2), startTime: z.string().min(1) });
+
+/** `$SKEP_STATE`, else `$XDG_STATE_HOME/skep`, else `~/.local/state/skep`. */
+export function stateDirectory(env: Readonly<Record<string, string | undefined>>): string {
+  if (env.SKEP_STATE) return resolve(env.SKEP_STATE);
+  return join(env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'skep');
+}
+
+/** The daemon that runs now; undefined if none does. */
+export function readDaemonRecord(directory: string): DaemonRecord | undefined {
+  let text: string;
+  let token: string;
+  try {
+    text = readFileSync(addressFile(directory), 'utf8');
+    token = readFileSync(tokenFile(directory), 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+  const address = Address.safeParse(jsonOf(text));
+  if (!address.success) return undefined;
+  const { url, pid, startTime } = address.data;
+  const identity = { pid, startTime };
+  return isAlive(identity) ? { url, token, process: identity } : undefined;
+}
+
+/** The daemon that runs, or a new one on the same state: its clusters go on. */
+export async function ensureDaemon(
+  directory: string,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<DaemonRecord> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return locked(directory, clock, signal, async () => {
+    const running = readDaemonRecord(directory);
+    if (running !== undefined) return running;
+    const token = ensureToken(directory);
+    const previous = Address.safeParse(jsonOf(readOrEmpty(addressFile(directory))));
+    // The agents of clusters that live on know the old address.
+    const port =
+      previous.success && URL.canParse(previous.data.url) ? Number(new URL(previous.data.url).port) : 0;
+    const api = await startControlApi({
+      stateDirectory: join(directory, 'control-api'),
+      port,
+      adminTokenFile: tokenFile(directory),
+      logFile: logFile(directory),
+      exitWithParent: false,
+    });
+    const identity = identifyProcess(api.pid);
+    if (identity === undefined) {
+      throw new CliError(
+        'control-api',
+        exitCodes.failed,
+        `The control API ended as it started: its log is ${logFile(directory)}.`,
+      );
+    }
+    writePrivately(addressFile(directory), JSON.stringify({ url: api.url, ...identity }));
+    return { url: api.url, token, process: identity };
+  });
+}
+
+/** Ends the daemon in good order; its state stays. Resolves when it is gone. */
+export async function stopDaemon(
+  directory: string,
+  record: DaemonRecord,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  signalProcess(record.process, 'SIGTERM');
+  const killAt = clock.now() + 10_000;
+  while (isAlive(record.process)) {
+    if (clock.now() > killAt) signalProcess(record.process, 'SIGKILL');
+    await pause(clock, 50, signal);
+  }
+  rmSync(addressFile(directory), { force: true });
+}
+
+export const logFile = (directory: string): string => join(directory, 'control-api.log');
+const addressFile = (directory: string): string => join(directory, 'control-api.json');
+const tokenFile = (directory: string): string => join(directory, 'admin-token');
+
+function ensureToken(directory: string): string {
+  const path = tokenFile(directory);
+  const known = readOrEmpty(path).trim();
+  if (known !== '') return known;
+  const token = newToken();
+  writePrivately(path, token);
+  return token;
+}
+
+/** 256 bits, in hexadecimal digits. */
+export function newToken(): string {
+  return randomBytes(32).toString('hex');
+}
+
+/** Replaces the file as a whole; only its owner can read it, from the first moment on. */
+export function writePrivately(path: string, text: string): void {
+  const draft = `${path}.${process.pid}.new`;
+  writeFileSync(draft, `${text}\n`, { mode: 0o600 });
+  renameSync(draft, path);
+}
+
+const lockStaleMs = 60_000;
+
+/** One at a time: of two `skep up` at once, the second finds the first one's daemon. */
+async function locked<T>(
+  directory: string,
+  clock: Clock,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const path = join(directory, 'starting.lock');
+  for (;;) {
+    try {
+      writeFileSync(path, JSON.stringify(identifyProcess(process.pid)), { flag: 'wx', mode: 0o600 });
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    if (isAbandoned(path, clock)) rmSync(path, { force: true });
+    await pause(clock, 50, signal);
+  }
+  try {
+    return await work();
+  } finally {
+    if (existsSync(path)) unlinkSync(path);
+  }
+}
+
+function isAbandoned(path: string, clock: Clock): boolean {
+  const holder = Lock.safeParse(jsonOf(readOrEmpty(path)));
+  if (holder.success) return !isAlive(holder.data);
+  // Caught between its making and its writing, unless that was long ago.
+  const modifiedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
+  return clock.wallTime() - modifiedMs > lockStaleMs;
+}
+
+const Lock = z.object({ pid: z.int(), startTime: z.string() });
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * Everything of one demonstration that outlives a phase: a directory of its own, a control API that is
+ * started again if it dies, one ephemeral cluster. Whatever happens, `end` leaves no process and no file.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ApiClient, ApiError, type NodeView } from '@skep/contract';
+import type { Clock, Host } from '@skep/p2p-core/host';
+import { apiClient } from '../daemon/connect.ts';
+import { type ControlApiProcess, startControlApi } from '../daemon/control-api-process.ts';
+import { newToken, writePrivately } from '../daemon/daemon.ts';
+import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from '../daemon/process-identity.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
+import { pause } from '../timing.ts';
+
+export const clusterName = 'demo';
+
+/** A control API that dies more often than this is broken, not unlucky. */
+const mostRestarts = 5;
+const restartPauseMs = 100;
+const deleteMs = 20_000;
+const exitMs = 5_000;
+
+export interface SessionOptions {
+  /** Leave the directory, with logs and downloads, where it is. */
+  readonly keep: boolean;
+  readonly note: (text: string) => void;
+}
+
+export class DemoSession {
+  readonly directory: string;
+  readonly viewerToken = newToken();
+  readonly #host: Host;
+  readonly #options: SessionOptions;
+  readonly #adminToken = newToken();
+  readonly #failure = new AbortController();
+  readonly #machines = new Map<number, ProcessIdentity>();
+  #process: ControlApiProcess | undefined;
+  #api: ApiClient | undefined;
+  #restarts = 0;
+  #ending = false;
+  #clusterAsked = false;
+
+  constructor(host: Host, options: SessionOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.directory = mkdtempSync(join(tmpdir(), 'skep-demo-'));
+    writePrivately(this.#adminTokenFile, this.#adminToken);
+    writePrivately(this.#viewerTokenFile, this.viewerToken);
+  }
+
+  /** Starts the control API. Rejects with CliError. */
+  async start(): Promise<void> {
+    await this.#startApi(0);
+    this.#api = apiClient(this.#host, this.url, this.#adminToken);
+  }
+
+  /** Aborted with CliError when the control API cannot be kept running. */
+  get failure(): AbortSignal {
+    return this.#failure.signal;
+  }
+
+  get url(): string {
+    if (this.#process === undefined) throw new Error('the session was not started');
+    return this.#process.url;
+  }
+
+  get api(): ApiClient {
+    if (this.#api === undefined) throw new Error('the session was not started');
+    return this.#api;
+  }
+
+  get logFile(): string {
+    return join(this.directory, 'control-api.log');
+  }
+
+  /** Nothing of the cluster outlives it, unless it is to be looked at afterwards. */
+  get isEphemeral(): boolean {
+    return !this.#options.keep;
+  }
+
+  /** Before the cluster is asked for, so that it is deleted even if the answer was lost. */
+  expectCluster(): void {
+    this.#clusterAsked = true;
+  }
+
+  /** The nodes as they are now; remembers their processes, for the end. */
+  async nodes(): Promise<NodeView[]> {
+    const nodes = await this.api.listNodes({ params: { cluster: clusterName } });
+    for (const { machine } of nodes) {
+      const pid = Number(machine);
+      if (!(pid > 1) || this.#machines.has(pid)) continue;
+      const identity = identifyProcess(pid);
+      if (identity !== undefined) this.#machines.set(pid, identity);
+    }
+    return nodes;
+  }
+
+  /** Copies what tells why it failed out of the directory that is about to vanish. Gives the copy's path. */
+  async saveLogs(): Promise<string> {
+    if (this.#options.keep) return this.directory;
+    const target = mkdtempSync(join(tmpdir(), 'skep-demo-logs-'));
+    const save = async (name: string, read: () => Promise<string | Uint8Array>) => {
+      const text = await read().catch(
+        (error) => `not to be had: ${error instanceof Error ? error.message : error}\n`,
+      );
+      writeFileSync(join(target, name), text, { mode: 0o600 });
+    };
+    mkdirSync(target, { recursive: true });
+    await save('control-api.log', () => this.#host.files.read(this.logFile, 64_000_000));
+    const nodes = await this.nodes().catch(() => []);
+    await save('nodes.json', async () => JSON.stringify(nodes, undefined, 2));
+    await save('events.json', async () => {
+      const events = await this.api.listEvents({ params: { cluster: clusterName }, query: { limit: 1_000 } });
+      return events.map((event) => JSON.stringify(event)).join('\n');
+    });
+    for (const { slot } of nodes) {
+      await save(`${slot}.log`, async () => {
+        const log = await this.api.nodeLogs({
+          params: { cluster: clusterName, slot },
+          query: { tailBytes: 1_000_000 },
+        });
+        return log.text();
+      });
+    }
+    return target;
+  }
+
+  /**
+   * Deletes the cluster, ends the control API, removes the directory. With `hurry` aborted it kills what
+   * is left instead of waiting for it.
+   */
+  async end(hurry: AbortSignal): Promise<void> {
+    this.#ending = true;
+    const { clock } = this.#host;
+    try {
+      if (this.#clusterAsked && this.#api !== undefined) {
+        await this.nodes().catch(() => undefined);
+        await this.#deleteCluster(clock, hurry).catch(() => undefined);
+      }
+      await this.#stopApi(clock, hurry).catch(() => undefined);
+    } finally {
+      for (const machine of this.#machines.values()) signalProcess(machine, 'SIGKILL');
+      await this.#awaitGone(clock);
+      if (!this.#options.keep) rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+    }
+  }
+
+  get #adminTokenFile(): string {
+    return join(this.directory, 'admin-token');
+  }
+
+  get #viewerTokenFile(): string {
+    return join(this.directory, 'viewer-token');
+  }
+
+  async #startApi(port: number): Promise<void> {
+    const started = await startControlApi({
+      stateDirectory: join(this.directory, 'state'),
+      port,
+      adminTokenFile: this.#adminTokenFile,
+      viewerTokenFile: this.#viewerTokenFile,
+      logFile: this.logFile,
+      exitWithParent: true,
+    });
+    this.#process = started;
+    if (this.#ending) started.child.kill('SIGKILL');
+    started.child.once('exit', (code, signal) => {
+      if (!this.#ending) void this.#restart(signal ?? `status ${code}`);
+    });
+    if (started.child.exitCode !== null && !this.#ending)
+      void this.#restart(`status ${started.child.exitCode}`);
+  }
+
+  async #restart(how: string): Promise<void> {
+    const { clock } = this.#host;
+    this.#restarts += 1;
+    if (this.#restarts > mostRestarts) {
+      this.#failure.abort(
+        new CliError(
+          'control-api',
+          exitCodes.failed,
+          `The control API ends again and again (${how}): see ${this.logFile}.`,
+        ),
+      );
+      return;
+    }
+    this.#options.note(`The control API ended (${how}); starting it again.`);
+    try {
+      await pause(clock, restartPauseMs * this.#restarts, this.#failure.signal);
+      if (!this.#ending) await this.#startApi(Number(new URL(this.url).port));
+    } catch (error) {
+      if (!this.#ending) await this.#restart(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #deleteCluster(clock: Clock, hurry: AbortSignal): Promise<void> {
+    const params = { cluster: clusterName };
+    const call = { params, timeoutMs: 5_000, signal: hurry };
+    const giveUpAt = clock.now() + deleteMs;
+    try {
+      await this.api.deleteCluster(call);
+      while (clock.now() < giveUpAt) {
+        await this.api.getCluster(call);
+        await pause(clock, 50, hurry);
+      }
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 404)) throw error;
+    }
+  }
+
+  /** Its standard input ends, and it with it. */
+  async #stopApi(clock: Clock, hurry: AbortSignal): Promise<void> {
+    const child = this.#process?.child;
+    if (child === undefined) return;
+    child.stdin?.end();
+    const killAt = clock.now() + exitMs;
+    const gone = () => child.exitCode !== null || child.signalCode !== null;
+    while (!gone() && clock.now() < killAt && !hurry.aborted) {
+      await pause(clock, 20, hurry).catch(() => undefined);
+    }
+    if (!gone()) child.kill('SIGKILL');
+  }
+
+  async #awaitGone(clock: Clock): Promise<void> {
+    const giveUpAt = clock.now() + 2_000;
+    const never = new AbortController().signal;
+    const living = () => [...this.#machines.values()].some(isAlive);
+    while (living() && clock.now() < giveUpAt) await pause(clock, 20, never);
+  }
+}

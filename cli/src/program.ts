@@ -1,0 +1,52 @@
+/** The command line as a whole: which commands there are. */
+import { Command } from 'commander';
+import { demoCommand } from './commands/demo.ts';
+import { downCommand } from './commands/down.ts';
+import { eventsCommand } from './commands/events.ts';
+import { getCommand } from './commands/get.ts';
+import { killCommand } from './commands/kill.ts';
+import { logsCommand } from './commands/logs.ts';
+import { nodesCommand } from './commands/nodes.ts';
+import { seedCommand } from './commands/seed.ts';
+import { statusCommand } from './commands/status.ts';
+import { torrentCommand } from './commands/torrent.ts';
+import { upCommand } from './commands/up.ts';
+import type { Perform } from './context.ts';
+import { exitCodeHelp } from './exit-codes.ts';
+
+export const version = '0.1.0';
+
+/** Parse with `parseAsync`; throws CommanderError for usage errors and after --help. */
+export function createProgram(perform: Perform): Command {
+  const program = new Command('skep')
+    .description('Swarms of BitTorrent nodes on this machine, and a BitTorrent client')
+    .version(version)
+    .addHelpText('after', exitCodeHelp);
+  const clusters = [
+    demoCommand,
+    upCommand,
+    downCommand,
+    statusCommand,
+    nodesCommand,
+    killCommand,
+    logsCommand,
+    eventsCommand,
+  ];
+  for (const make of clusters) program.addCommand(grouped(make(perform), 'Clusters:'));
+  for (const make of [torrentCommand, seedCommand, getCommand]) {
+    program.addCommand(grouped(make(perform), 'BitTorrent, without a cluster:'));
+  }
+  prepare(program);
+  return program;
+}
+
+function grouped(command: Command, heading: string): Command {
+  return command.helpGroup(heading);
+}
+
+/** Settings that commander hands down only to commands that it makes itself. */
+function prepare(command: Command): void {
+  command.exitOverride().showHelpAfterError('(--help shows what there is)').allowExcessArguments(false);
+  command.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'skep: ')) });
+  command.commands.forEach(prepare);
+}
