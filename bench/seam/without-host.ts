@@ -125,7 +125,7 @@ export const withoutHost: Side = {
           }
           const piece = pieces.get(arriving)!;
           const part = Math.min(left, chunk.length - at);
-          piece.bytes.set(chunk.subarray(at, at + part), target);
+          Buffer.prototype.copy.call(chunk, piece.bytes, target, at, at + part);
           at += part;
           target += part;
           left -= part;
