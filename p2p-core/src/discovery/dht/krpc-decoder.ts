@@ -53,6 +53,9 @@ const MALFORMED = new Error('malformed KRPC datagram');
 // Decoding is synchronous, so its position can live here rather than in an object a datagram.
 let input: Uint8Array = new Uint8Array(0);
 let at = 0;
+// The dictionary key read last: compared where it lies, for a view of each would cost more than all else.
+let keyAt = 0;
+let keyLength = 0;
 
 /**
  * The message in a datagram; undefined if it is none. Byte fields are views into `datagram`. Never throws.
@@ -74,17 +77,17 @@ export function decodeKrpc(datagram: Uint8Array): KrpcMessage | RejectedQuery | 
 function readMessage(): Fields {
   const fields: Fields = { readOnly: false, hasBody: false, impliedPort: false };
   while (input[at] !== CHAR_E) {
-    const key = readString();
+    readKey();
     const type = input[at];
-    if (key.length === 1) {
-      const letter = key[0];
+    if (keyLength === 1) {
+      const letter = input[keyAt];
       if (letter === 0x74 && isDigit(type)) fields.t = readString();
       else if (letter === 0x79 && isDigit(type)) fields.y = readString();
       else if (letter === 0x71 && isDigit(type)) fields.q = readString();
       else if ((letter === 0x61 || letter === 0x72) && type === CHAR_D) readBody(fields);
       else if (letter === 0x65 && type === CHAR_L) readErrorList(fields);
       else skipValue();
-    } else if (isText(key, 'ro') && type === CHAR_I) {
+    } else if (isKey('ro') && type === CHAR_I) {
       fields.readOnly = readInteger() === 1;
     } else skipValue();
   }
@@ -97,21 +100,21 @@ function readBody(fields: Fields): void {
   fields.hasBody = true;
   at++;
   while (input[at] !== CHAR_E) {
-    const key = readString();
+    readKey();
     const type = input[at];
     if (isDigit(type)) {
       const value = readString();
-      if (isText(key, 'id')) fields.id = value;
-      else if (isText(key, 'nodes')) fields.nodes = value;
-      else if (isText(key, 'token')) fields.token = value;
-      else if (isText(key, 'target')) fields.target = value;
-      else if (isText(key, 'info_hash')) fields.infoHash = value;
-      else if (isText(key, 'nodes6')) fields.nodes6 = value;
+      if (isKey('id')) fields.id = value;
+      else if (isKey('nodes')) fields.nodes = value;
+      else if (isKey('token')) fields.token = value;
+      else if (isKey('target')) fields.target = value;
+      else if (isKey('info_hash')) fields.infoHash = value;
+      else if (isKey('nodes6')) fields.nodes6 = value;
     } else if (type === CHAR_I) {
       const value = readInteger();
-      if (isText(key, 'port')) fields.port = value;
-      else if (isText(key, 'implied_port')) fields.impliedPort = value !== 0;
-    } else if (type === CHAR_L && isText(key, 'values')) readValues(fields);
+      if (isKey('port')) fields.port = value;
+      else if (isKey('implied_port')) fields.impliedPort = value !== 0;
+    } else if (type === CHAR_L && isKey('values')) readValues(fields);
     else skipValue();
   }
   at++;
@@ -218,7 +221,8 @@ function isDigit(byte: number | undefined): boolean {
   return byte !== undefined && byte >= CHAR_0 && byte <= CHAR_9;
 }
 
-function readString(): Uint8Array {
+/** Passes the length of a string and its colon; the string itself lies at `at` then, all of it. */
+function readLength(): number {
   const start = at;
   let size = 0;
   let byte = input[at];
@@ -230,10 +234,34 @@ function readString(): Uint8Array {
   }
   const digits = at - start;
   if (byte !== CHAR_COLON || digits === 0 || (digits > 1 && input[start] === CHAR_0)) throw MALFORMED;
-  const from = at + 1;
-  at = from + size;
-  if (at > input.length) throw MALFORMED;
-  return input.subarray(from, at);
+  at++;
+  if (at + size > input.length) throw MALFORMED;
+  return size;
+}
+
+function readString(): Uint8Array {
+  const size = readLength();
+  at += size;
+  return input.subarray(at - size, at);
+}
+
+function skipString(): void {
+  const size = readLength();
+  at += size;
+}
+
+function readKey(): void {
+  keyLength = readLength();
+  keyAt = at;
+  at += keyLength;
+}
+
+function isKey(text: string): boolean {
+  if (keyLength !== text.length) return false;
+  for (let index = 0; index < text.length; index++) {
+    if (input[keyAt + index] !== text.charCodeAt(index)) return false;
+  }
+  return true;
 }
 
 function readInteger(): number {
@@ -254,7 +282,7 @@ function skipValue(): void {
   let depth = 0;
   do {
     const byte = input[at];
-    if (isDigit(byte)) readString();
+    if (isDigit(byte)) skipString();
     else if (byte === CHAR_I) readInteger();
     else if (byte === CHAR_L || byte === CHAR_D) {
       at++;

@@ -92,6 +92,10 @@ export const MAX_VALUES = 256;
 
 /** `v`, by which a client says who it is: two letters and a version (BEP 5). */
 const CLIENT_VERSION = 'SK01';
+// Joined once: a string made anew for each message would have to be flattened for each.
+const QUERY_END = `1:v4:${CLIENT_VERSION}1:y1:qe`;
+const RESPONSE_END = `1:v4:${CLIENT_VERSION}1:y1:re`;
+const ERROR_END = `1:v4:${CLIENT_VERSION}1:y1:ee`;
 
 /** Fits everything that a node of this code sends: the largest is an answer with 8 nodes and 50 peers. */
 const SCRATCH_LENGTH = 2048;
@@ -169,7 +173,7 @@ function encodeQuery(query: KrpcQuery): void {
   if (query.readOnly) ascii('2:roi1e');
   ascii('1:t');
   byteString(query.transactionId);
-  ascii(`1:v4:${CLIENT_VERSION}1:y1:qe`);
+  ascii(QUERY_END);
 }
 
 function encodeResponse(response: KrpcResponse): void {
@@ -194,7 +198,7 @@ function encodeResponse(response: KrpcResponse): void {
   }
   ascii('e1:t');
   byteString(response.transactionId);
-  ascii(`1:v4:${CLIENT_VERSION}1:y1:re`);
+  ascii(RESPONSE_END);
 }
 
 /** `message` is written as Latin-1; what this code says is ASCII. */
@@ -203,7 +207,7 @@ function encodeError(error: KrpcError): void {
   ascii(error.message);
   ascii('e1:t');
   byteString(error.transactionId);
-  ascii(`1:v4:${CLIENT_VERSION}1:y1:ee`);
+  ascii(ERROR_END);
 }
 
 /** Whether this is a 20-byte id. */

@@ -94,14 +94,14 @@ export class RoutingTable {
   }
 
   /**
-   * Whether a node unknown so far would find a place if it answered: its bucket or the replacement cache has room, holds
-   * a bad node, or the address is known under another id, which has then likely been replaced.
+   * Whether a node unknown so far would find a place if it answered: its bucket or the replacement cache has room or
+   * holds a bad node. Asked for every query from a stranger, so it doesn't search the table for the address: a node replaced
+   * at its old address is noticed by its answer to the next query.
    */
   wants(id: Uint8Array, address: Address): boolean {
     if (!packEndpoint(address, this.#packed, 0) || sameId(id, 0, this.ownId, 0)) return false;
     const known = this.#placeOfId(id);
     if (known >= 0) return this.#failures[known]! >= BAD_AFTER_FAILURES;
-    if (this.#placeOfEndpoint() >= 0) return true;
     const bucket = this.#bucketOf(id, 0);
     if (this.#canSplit(bucket) || this.#counts[bucket * 2]! < BUCKET_SIZE) return true;
     return this.#counts[bucket * 2 + 1]! < BUCKET_SIZE || this.#findBad(bucket) >= 0;
