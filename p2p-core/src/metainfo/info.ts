@@ -47,6 +47,8 @@ export const MAX_INFO_BYTES = 10_000_000;
 export const MAX_PIECE_LENGTH = 256 * 1024 * 1024;
 const MAX_PATH_DEPTH = 100;
 const MAX_PATH_BYTES = 2048;
+/** Components of all paths together; checking more would hold everything else up for seconds. */
+const MAX_NAMES = 600_000;
 const HASH_LENGTH = 20;
 
 /**
@@ -137,11 +139,15 @@ function readFiles(info: BencodeDict, name: string): TorrentFile[] {
   if (list === undefined || list.length === 0) throw invalid("'files' is not a list with something in it");
   const lengths: number[] = [];
   const paths: string[][] = [];
+  let names = 0;
   for (const [index, entry] of list.entries()) {
     const file = dictOf(entry);
     if (file === undefined) throw invalid(`file ${index} is not a dictionary`);
     lengths.push(fileLengthOf(file, `'length' of file ${index}`));
-    paths.push(pathOf(file, index));
+    const path = pathOf(file, index);
+    names += path.length;
+    if (names > MAX_NAMES) throw invalid(`it has more than ${MAX_NAMES} names of files and folders`);
+    paths.push(path);
   }
   return safePaths(name, paths).map((path, index) => ({ path, length: lengths[index]! }));
 }

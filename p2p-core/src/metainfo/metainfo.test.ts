@@ -123,6 +123,12 @@ describe('info dictionary', () => {
     expect(codeOf(() => parseInfo(compute, encodeBencode({ ...single, ...fields })))).toBe(code);
   });
 
+  test('more names than can be checked in a moment are refused', () => {
+    const files = `d6:lengthi1e4:pathl${'1:a'.repeat(100)}ee`.repeat(6001);
+    const info = `d5:filesl${files}e4:name1:n12:piece lengthi16384e6:pieces20:${'h'.repeat(20)}e`;
+    expect(() => parseInfo(compute, latin1(info))).toThrow(/more than 600000 names/);
+  });
+
   test('bytes that are no dictionary', () => {
     for (const text of ['', 'le', 'i1e', 'd1:a', 'd1:ai1eex', 'x']) {
       expect(codeOf(() => parseInfo(compute, latin1(text)))).toBe('invalid');

@@ -23,10 +23,15 @@ const FORBIDDEN_CHARACTERS =
   /[/\\\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 const WINDOWS_DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=[ .:]|$)/i;
 const WINDOWS_DRIVE = /^[a-z]:/i;
+/** Letters and digits of ASCII and what joins them. */
+const PLAIN = /^[\w()-]*$/;
 const ONLY_DOTS_AND_SPACES = /^[. ]*$/;
 
 /** One component of a path made safe; `_` if nothing of it can stay. */
 export function safeComponent(name: string): string {
+  if (name.length > 0 && name.length <= MAX_COMPONENT_BYTES && PLAIN.test(name)) {
+    return WINDOWS_DEVICE.test(name) ? `_${name}` : name;
+  }
   let safe = name.replace(FORBIDDEN_CHARACTERS, '_');
   if (WINDOWS_DRIVE.test(safe)) safe = `${safe[0]}_${safe.slice(2)}`;
   if (WINDOWS_DEVICE.test(safe)) safe = `_${safe}`;
@@ -90,12 +95,12 @@ function toldApart(paths: readonly (readonly string[])[]): string[] {
 
 /** Equal for names that some file system takes for one. */
 function comparisonKey(name: string): string {
-  return name
-    .normalize('NFC')
-    .toUpperCase()
-    .toLowerCase()
-    .normalize('NFC')
-    .replace(/[. ]+$/, '');
+  let end = name.length;
+  while (end > 0 && (name[end - 1] === '.' || name[end - 1] === ' ')) end--;
+  const visible = name.slice(0, end);
+  // Most names need no Unicode rules, and a torrent may have a million.
+  if (PLAIN.test(visible)) return visible.toLowerCase();
+  return visible.normalize('NFC').toUpperCase().toLowerCase().normalize('NFC');
 }
 
 function withNumber(name: string, number: number): string {
