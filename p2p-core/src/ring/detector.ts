@@ -171,22 +171,17 @@ export class Detector {
     return this.#take();
   }
 
-  /** Positive evidence that `member` has died. Everyone is told at once. */
-  observeDeath(now: number, member: MemberId): DetectorOutput[] {
+  /**
+   * Positive evidence that `member` has died. Everyone is told at once. `startedMs` is given for evidence
+   * that means nothing of a member never heard, or heard since that time: a refused connection.
+   */
+  observeDeath(now: number, member: MemberId, startedMs?: number): DetectorOutput[] {
     const peer = this.#peers.get(formatMember(member));
-    if (peer !== undefined && peer.standing !== 'dead' && peer.standing !== 'left') {
-      peer.known = true;
-      this.#change(peer, peer.incarnation, 'dead');
-      return this.announce(now);
-    }
-    return this.#take();
-  }
-
-  /** A refused connection is evidence, unless the member was heard since the attempt began. */
-  connectionRefused(now: number, member: MemberId, startedMs: number): DetectorOutput[] {
-    const peer = this.#peers.get(formatMember(member));
-    if (peer === undefined || !peer.known || peer.lastHeardMs >= startedMs) return [];
-    return this.observeDeath(now, member);
+    if (peer === undefined || peer.standing === 'dead' || peer.standing === 'left') return [];
+    if (startedMs !== undefined && (!peer.known || peer.lastHeardMs >= startedMs)) return [];
+    peer.known = true;
+    this.#change(peer, peer.incarnation, 'dead');
+    return this.announce(now);
   }
 
   /** Tells all now what would else ride on the next probes: a death, or that this node leads or leads no more. */
@@ -254,7 +249,8 @@ export class Detector {
     const awayMs = this.#lastTickMs === undefined ? 0 : now - this.#lastTickMs - this.#timing.tickMs;
     this.#lastTickMs = now;
     if (awayMs < this.#timing.probeIntervalMs / 2) return;
-    this.#distrust = MAX_DISTRUST;
+    const missedRounds = Math.ceil(awayMs / this.#timing.probeIntervalMs);
+    this.#distrust = Math.min(MAX_DISTRUST, this.#distrust + missedRounds);
     for (const probe of this.#probes.values()) probe.sentMs = Math.min(now, probe.sentMs + awayMs);
     for (const peer of this.#peers.values()) {
       peer.lastHeardMs = Math.min(now, peer.lastHeardMs + awayMs);

@@ -1,3 +1,4 @@
+/** The ring of bootstrap nodes: they watch each other, elect who leads, and the leader has dead slots redeployed. */
 export {
   checkConfiguration,
   type RingConfiguration,

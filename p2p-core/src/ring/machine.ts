@@ -115,6 +115,7 @@ export class RingMachine {
   #configuration: RingConfiguration;
   #slotDeaths: readonly SlotDeath[] = [];
   #left = false;
+  #over = false;
   #recordLossTold: boolean;
   #outputs: RingOutput[] = [];
 
@@ -132,6 +133,7 @@ export class RingMachine {
 
   /** What is to be done, in order, after `input` happened at `now`. Throws RingError for a `configure` only. */
   step(now: number, input: RingInput): RingOutput[] {
+    this.#noticeEnd(now);
     if (input.type === 'configure') this.#configure(now, input.configuration);
     else if (!this.#left && findMember(this.#configuration, this.#self) !== undefined)
       this.#handle(now, input);
@@ -184,12 +186,10 @@ export class RingMachine {
         this.#redeploymentAnswered(now, input.request, input.answer);
         break;
       case 'connection-refused':
-        this.#evidence.set(formatMember(input.member), 'its agent refused a connection');
-        this.#doDetector(now, this.#detector.connectionRefused(now, input.member, input.startedMs));
+        this.#deathProven(now, input.member, 'its agent refused a connection', input.startedMs);
         break;
       case 'death-observed':
-        this.#evidence.set(formatMember(input.member), input.evidence);
-        this.#doDetector(now, this.#detector.observeDeath(now, input.member));
+        this.#deathProven(now, input.member, input.evidence);
         break;
       case 'slot-deaths':
         this.#slotDeaths = input.deaths;
@@ -239,6 +239,14 @@ export class RingMachine {
   #reasonOf(member: MemberId, byEvidence: boolean): string {
     if (!byEvidence) return 'it was silent for longer than the grace';
     return this.#evidence.get(formatMember(member)) ?? 'another member of the ring has evidence of its death';
+  }
+
+  /** `startedMs`: when the attempt began that gave the evidence; a member heard since then is not dead. */
+  #deathProven(now: number, member: MemberId, evidence: string, startedMs?: number): void {
+    const outputs = this.#detector.observeDeath(now, member, startedMs);
+    if (outputs.length === 0) return;
+    this.#evidence.set(formatMember(member), evidence);
+    this.#doDetector(now, outputs);
   }
 
   #received(now: number, envelope: Envelope): void {
@@ -302,11 +310,16 @@ export class RingMachine {
     this.#emit(now, { type: 'configuration-adopted', version: next.version });
     this.#detector.configure(next);
     this.#doElection(now, this.#election.configure(now, next));
-    const own = next.members.find((member) => member.slot === this.#self.slot);
-    if (own !== undefined && own.generation > this.#self.generation) {
-      this.#emit(now, { type: 'generation-over', member: this.#self, newGeneration: own.generation });
-    }
-    if (!sameMember(own, this.#self)) this.#doElection(now, this.#election.stepDown(now));
+    if (findMember(next, this.#self) === undefined) this.#doElection(now, this.#election.stepDown(now));
+    this.#noticeEnd(now);
+  }
+
+  /** A newer machine in its own slot ends this one's time, whether that is learnt at the start or later. */
+  #noticeEnd(now: number): void {
+    const own = this.#configuration.members.find((member) => member.slot === this.#self.slot);
+    if (this.#over || own === undefined || own.generation <= this.#self.generation) return;
+    this.#over = true;
+    this.#emit(now, { type: 'generation-over', member: this.#self, newGeneration: own.generation });
   }
 
   #doDetector(now: number, outputs: readonly DetectorOutput[]): void {

@@ -2,7 +2,7 @@
  * The ring on a Host: gives the pure machine its clock, datagrams, disk and authority, and carries out what
  * it returns. All decisions are the machine's; this file has none.
  */
-import type { Address, Host, Timer, UdpSocket } from '../host/index.ts';
+import type { Address, Host, TcpConnection, Timer, UdpSocket } from '../host/index.ts';
 import { type RingConfiguration, RingError } from './configuration.ts';
 import type { RingEvent } from './events.ts';
 import type { RedeploymentAnswer, RedeploymentRequest, SlotDeath } from './healer.ts';
@@ -43,7 +43,10 @@ export interface RingOptions {
   readonly stateDirectory: string;
   readonly configuration: RingConfiguration;
   readonly timing?: Partial<RingTiming>;
-  /** Try a TCP connection to a silent member's address: a refusal is evidence of death. @default true */
+  /**
+   * Try a TCP connection to a silent member's address: a refusal is evidence of death. So every member must
+   * listen there before it joins, and must leave before it stops listening. @default true
+   */
   readonly connectForEvidence?: boolean;
   readonly onEvent: (event: RingEvent) => void;
 }
@@ -95,6 +98,9 @@ class RingDriver implements Ring {
   readonly #codec: DatagramCodec;
   #socket: UdpSocket | undefined;
   #timer: Timer | undefined;
+  /** Waits and attempts under way, ended by `close`. */
+  readonly #deadlines = new Set<Timer>();
+  readonly #attempts = new Set<TcpConnection>();
   #closed = false;
 
   constructor(
@@ -148,6 +154,8 @@ class RingDriver implements Ring {
     this.#closed = true;
     this.#timer?.cancel();
     this.#socket?.close();
+    for (const deadline of this.#deadlines) deadline.cancel();
+    for (const attempt of [...this.#attempts]) attempt.destroy();
     await this.#store.settled();
   }
 
@@ -207,11 +215,13 @@ class RingDriver implements Ring {
   /** Undefined if the call fails or takes too long: both leave its outcome unknown. */
   #ask<Answer>(call: () => Promise<Answer>): Promise<Answer | undefined> {
     return new Promise((resolve) => {
-      const timer = this.#host.clock.setTimer(this.#timing.authorityTimeoutMs, () => resolve(undefined));
       const settle = (answer: Answer | undefined) => {
-        timer.cancel();
+        deadline.cancel();
+        this.#deadlines.delete(deadline);
         resolve(answer);
       };
+      const deadline = this.#host.clock.setTimer(this.#timing.authorityTimeoutMs, () => settle(undefined));
+      this.#deadlines.add(deadline);
       call().then(settle, () => settle(undefined));
     });
   }
@@ -225,10 +235,12 @@ class RingDriver implements Ring {
         onOpen: () => connection.destroy(),
         onBytes: (view) => view.length,
         onClose: (error) => {
+          this.#attempts.delete(connection);
           if (error?.code === 'refused') this.#step({ type: 'connection-refused', member, startedMs });
         },
       },
       { timeoutMs },
     );
+    this.#attempts.add(connection);
   }
 }
