@@ -1,0 +1,89 @@
+/** Takes agents' reports, and holds the answer back until there is something to say. */
+import type { Report, ReportAnswer } from '@skep/contract';
+import type { Clock } from '@skep/p2p-core/host';
+import type { ClusterRecord } from './cluster-record.ts';
+import { type Clusters, gone } from './clusters.ts';
+import { commandsFor, revisionOf } from './decisions/commands.ts';
+import { changesAnything, decideReport, isOver } from './decisions/report.ts';
+import { machineKey } from './decisions/rows.ts';
+import type { Liveness } from './liveness.ts';
+import { ProblemError } from './problems.ts';
+import { rowsTopic, viewTopic, type Wakeups } from './wakeups.ts';
+
+export interface AgentReportsComponents {
+  readonly clock: Clock;
+  readonly clusters: Clusters;
+  readonly liveness: Liveness;
+  readonly wakeups: Wakeups;
+  /** SHA-256 to hexadecimal. */
+  readonly hash: (text: string) => string;
+}
+
+export class AgentReports {
+  readonly #components: AgentReportsComponents;
+  /** The newest report of each machine; an older one still held is let go. */
+  readonly #newest = new Map<string, symbol>();
+
+  constructor(components: AgentReportsComponents) {
+    this.#components = components;
+  }
+
+  /** The caller must be `report.machine`. Rejects ProblemError `generation-over`, or `not-found` once the cluster ended. */
+  async answer(record: ClusterRecord, report: Report, signal: AbortSignal): Promise<ReportAnswer> {
+    const { clusters, liveness, wakeups } = this.#components;
+    const eventsTaken = await this.#take(record, report);
+    liveness.record(record.uid, report, clusters.now());
+    clusters.mergeLamport(record, report.lamport);
+    wakeups.wake(viewTopic(record.uid));
+    const answer = await this.#whenDue(record, report, eventsTaken, signal);
+    return { ...answer, lamport: record.lamport };
+  }
+
+  async #take(record: ClusterRecord, report: Report): Promise<number> {
+    const machine = this.#machine(record, report);
+    if (!changesAnything(machine, report)) return machine.eventsTaken;
+    const { clusters } = this.#components;
+    const { eventsTaken } = await clusters.transact(record, (state, now) => decideReport(state, report, now));
+    return eventsTaken;
+  }
+
+  async #whenDue(
+    record: ClusterRecord,
+    report: Report,
+    eventsTaken: number,
+    signal: AbortSignal,
+  ): Promise<Omit<ReportAnswer, 'lamport'>> {
+    const { clock, wakeups, hash } = this.#components;
+    const dueMs = clock.now() + (report.events.length > 0 ? 0 : report.waitMs);
+    const key = `${record.uid}/${machineKey(report.machine.slot, report.machine.generation)}`;
+    const self = Symbol(key);
+    this.#newest.set(key, self);
+    wakeups.wake(key);
+    try {
+      for (;;) {
+        const commands = commandsFor(record, this.#machine(record, report));
+        const revision = revisionOf(commands, hash);
+        if (revision !== report.revision) return { revision, eventsTaken, commands: [...commands] };
+        const leftMs = dueMs - clock.now();
+        const unheeded = signal.aborted || wakeups.closed || this.#newest.get(key) !== self;
+        if (leftMs <= 0 || unheeded) return { revision, eventsTaken };
+        await wakeups.wait([rowsTopic(record.uid), key], leftMs, signal);
+      }
+    } finally {
+      if (this.#newest.get(key) === self) this.#newest.delete(key);
+    }
+  }
+
+  #machine(record: ClusterRecord, report: Report) {
+    if (record.ended) throw gone(record);
+    const { slot, generation } = report.machine;
+    const machine = record.machines.get(machineKey(slot, generation));
+    if (machine !== undefined && !isOver(record, machine, report.attempt)) return machine;
+    const current = record.slots.get(slot)?.generation;
+    throw new ProblemError({
+      code: 'generation-over',
+      detail: `${slot}@${generation} is over: stop; another one has its place`,
+      ...(current === undefined ? {} : { current }),
+    });
+  }
+}

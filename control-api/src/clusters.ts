@@ -1,0 +1,226 @@
+/**
+ * All clusters: each one's rows in memory, changed by deciding, committing, and applying what was committed.
+ *
+ * Decisions about one cluster are taken one after the other, so they conflict only with another process on
+ * the same store; then the rows are read again and the decision is taken again.
+ */
+import type { Clock, Host } from '@skep/p2p-core/host';
+import { ClusterRecord } from './cluster-record.ts';
+import type { ClusterState, DecidedEvent, Decision } from './decisions/decision.ts';
+import { single } from './decisions/rows.ts';
+import type { Journal } from './ports/journal.ts';
+import { type Json, type NewEvent, type Store, StoreError, type Write } from './ports/store.ts';
+import { ProblemError } from './problems.ts';
+
+const mostAttempts = 20;
+/** No agent can push the Lamport clock to where counting ends. */
+const largestLamportLead = 1_000_000_000;
+
+export class Clusters {
+  readonly #clock: Clock;
+  readonly #store: Store;
+  readonly #journal: Journal;
+  readonly #records = new Map<string, ClusterRecord>();
+  readonly #queues = new Map<string, Promise<unknown>>();
+  readonly #stale = new Set<ClusterRecord>();
+  readonly #listeners = new Set<(record: ClusterRecord) => void>();
+  readonly #wallOriginMs: number;
+
+  constructor(components: { host: Host; store: Store; journal: Journal }) {
+    this.#clock = components.host.clock;
+    this.#store = components.store;
+    this.#journal = components.journal;
+    this.#wallOriginMs = this.#clock.wallTime() - this.#clock.now();
+  }
+
+  /** Milliseconds since the Unix epoch by the wall clock at the start, and monotonic since. */
+  now(): number {
+    return this.#wallOriginMs + this.#clock.now();
+  }
+
+  /** Reads everything from the store. */
+  async load(): Promise<void> {
+    for (const { value } of await this.#store.list('name/')) {
+      const { uid } = value as { uid: string };
+      const record = new ClusterRecord(uid);
+      await this.#reload(record);
+      if (!record.ended) this.#records.set(record.about.name, record);
+    }
+  }
+
+  byName(name: string): ClusterRecord | undefined {
+    return this.#records.get(name);
+  }
+
+  all(): readonly ClusterRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** Calls `listener` after every commit; returns what ends that. */
+  onChange(listener: (record: ClusterRecord) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Rejects ProblemError `cluster-exists`. */
+  async create(name: string, uid: string, decision: Decision<undefined>): Promise<ClusterRecord> {
+    const record = new ClusterRecord(uid);
+    const committed = await this.#commit(record, name, decision, [
+      { key: `name/${name}`, expectedVersion: 0, put: { uid } },
+    ]);
+    if (!committed) {
+      throw new ProblemError({
+        code: 'cluster-exists',
+        detail: `there is a cluster ${name} already: delete it, or take another name`,
+      });
+    }
+    this.#records.set(name, record);
+    this.#tell(record);
+    return record;
+  }
+
+  /**
+   * Decides about a cluster and makes it so. Resolves with the decision's answer; rejects ProblemError if it
+   * refuses (its events are kept all the same), StoreError if the store fails.
+   */
+  transact<A>(record: ClusterRecord, decide: (state: ClusterState, now: number) => Decision<A>): Promise<A> {
+    return this.#inTurn(record, async () => {
+      for (let attempt = 0; attempt < mostAttempts; attempt++) {
+        if (this.#stale.has(record)) await this.#reload(record);
+        if (record.ended) throw gone(record);
+        const decision = decide(record, this.now());
+        if (await this.#commit(record, record.about.name, decision, [])) {
+          if ((decision.events?.length ?? 0) > 0 || 'changes' in decision) this.#tell(record);
+          if ('refusal' in decision) throw new ProblemError(decision.refusal);
+          return decision.answer;
+        }
+        this.#stale.add(record);
+      }
+      throw new StoreError('the store changes faster than decisions can be made');
+    });
+  }
+
+  /** Forgets an ended cluster, but for its journal, which `sweep` removes once streams have read its end. */
+  end(record: ClusterRecord): Promise<void> {
+    return this.#inTurn(record, async () => {
+      if (record.ended) return;
+      const { name } = record.about;
+      const nameRow = await this.#store.get(`name/${name}`);
+      const rows = [...record.rows()].map(([key, expectedVersion]) => ({
+        key,
+        expectedVersion,
+        remove: true as const,
+      }));
+      const decision: Decision<undefined> = { answer: undefined, events: [{ kind: 'cluster-deleted' }] };
+      const committed = await this.#commit(record, name, decision, [
+        ...rows,
+        { key: `name/${name}`, expectedVersion: nameRow?.version ?? 0, remove: true },
+        { key: `gone/${record.uid}`, expectedVersion: 0, put: { name } },
+      ]);
+      if (!committed) {
+        this.#stale.add(record);
+        throw new StoreError(`${name} changed while it was being forgotten`);
+      }
+      record.ended = true;
+      this.#records.delete(name);
+      this.#tell(record);
+    });
+  }
+
+  /** Removes what is left of ended clusters. */
+  async sweep(): Promise<void> {
+    for (const { key, version } of await this.#store.list('gone/')) {
+      await this.#journal.forget(key.slice('gone/'.length));
+      await this.#store.commit([{ key, expectedVersion: version, remove: true }]);
+    }
+  }
+
+  /** Merges the Lamport time of a message received. */
+  mergeLamport(record: ClusterRecord, lamport: number): void {
+    if (lamport > record.lamport && lamport < record.lamport + largestLamportLead) record.lamport = lamport;
+  }
+
+  /** False, with nothing changed, if the store holds other versions. */
+  async #commit(
+    record: ClusterRecord,
+    name: string,
+    decision: Decision<unknown>,
+    extra: readonly Write[],
+  ): Promise<boolean> {
+    const changes = 'changes' in decision ? (decision.changes ?? []) : [];
+    const decided = decision.events ?? [];
+    if (changes.length + decided.length + extra.length === 0) return true;
+    const writes: Write[] = changes.map(({ table, id, value }) => {
+      const key = record.key(table, id);
+      const expectedVersion = record.version(key);
+      return value === undefined
+        ? { key, expectedVersion, remove: true }
+        : { key, expectedVersion, put: value as unknown as Json };
+    });
+    const written = new Set(writes.map(({ key }) => key));
+    for (const table of 'guards' in decision ? (decision.guards ?? []) : []) {
+      const key = record.key(table, single);
+      if (!written.has(key)) writes.push({ key, expectedVersion: record.version(key) });
+    }
+    const events = decided.map((event) => this.#stamp(record, name, event));
+    try {
+      if (!(await this.#store.commit([...writes, ...extra], events))) return false;
+    } catch (error) {
+      this.#stale.add(record);
+      throw error;
+    }
+    for (const change of changes) record.apply(change);
+    return true;
+  }
+
+  #stamp(record: ClusterRecord, name: string, event: DecidedEvent): NewEvent {
+    if (event.lamport === undefined) record.lamport += 1;
+    else this.mergeLamport(record, event.lamport);
+    return {
+      ...event,
+      clusterUid: record.uid,
+      cluster: name,
+      atMs: Math.round(this.now()),
+      lamport: event.lamport ?? record.lamport,
+      data: event.data ?? {},
+    };
+  }
+
+  async #reload(record: ClusterRecord): Promise<void> {
+    const rows = await this.#store.list(ClusterRecord.prefix(record.uid));
+    const { lamport } = await this.#journal.head(record.uid);
+    this.#stale.delete(record);
+    if (rows.length === 0) {
+      record.ended = true;
+      for (const [name, known] of this.#records) if (known === record) this.#records.delete(name);
+      return;
+    }
+    record.load(rows);
+    record.lamport = Math.max(record.lamport, lamport);
+    this.#tell(record);
+  }
+
+  #inTurn<T>(record: ClusterRecord, action: () => Promise<T>): Promise<T> {
+    const before = this.#queues.get(record.uid) ?? Promise.resolve();
+    const turn = before.then(action, action);
+    const settled = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#queues.set(record.uid, settled);
+    settled.then(() => {
+      if (this.#queues.get(record.uid) === settled) this.#queues.delete(record.uid);
+    });
+    return turn;
+  }
+
+  #tell(record: ClusterRecord): void {
+    for (const listener of [...this.#listeners]) listener(record);
+  }
+}
+
+/** What is said of a cluster that is not, or no longer, there. */
+export function gone(cluster: { readonly about?: { readonly name: string } } | string): ProblemError {
+  const name = typeof cluster === 'string' ? cluster : cluster.about?.name;
+  return new ProblemError({ code: 'not-found', detail: `there is no cluster ${name ?? 'of that name'}` });
+}

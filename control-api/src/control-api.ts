@@ -1,0 +1,154 @@
+/**
+ * The control API put together: one per process, over any store, journal and launcher. It touches the world
+ * only through the Host and those three, so that it runs in the simulator unchanged.
+ */
+import type { Host, HttpHandler } from '@skep/p2p-core/host';
+import { AgentReports } from './agent-reports.ts';
+import { Clusters } from './clusters.ts';
+import { hashText, joinSecret, ringKey } from './credentials.ts';
+import type { ClusterState } from './decisions/decision.ts';
+import { decideDelete } from './decisions/deletion.ts';
+import { createHandlers } from './handlers.ts';
+import { Healing } from './healing.ts';
+import { Liveness } from './liveness.ts';
+import type { Pages } from './page/pages.ts';
+import type { Journal } from './ports/journal.ts';
+import { type Launcher, type MachineRef, machineRef } from './ports/launcher.ts';
+import type { Store } from './ports/store.ts';
+import { Reconciler } from './reconciler.ts';
+import { createRoutes } from './routes.ts';
+import { viewTopic, Wakeups } from './wakeups.ts';
+
+export interface ControlApiComponents {
+  readonly host: Host;
+  readonly store: Store;
+  readonly journal: Journal;
+  readonly launcher: Launcher;
+  readonly pages?: Pages;
+}
+
+export interface ControlApiOptions {
+  readonly adminToken: string;
+  readonly viewerToken?: string;
+  /** Shown in /healthz and in the OpenAPI document. */
+  readonly version: string;
+  /** Where agents reach this API, for instance http://127.0.0.1:7700; asked for when a machine is launched. */
+  readonly baseUrl: () => string;
+  /** At least 16 bytes; the same over restarts, or no machine launched before can join. */
+  readonly masterSecret: Uint8Array;
+  /** @default 5000 */
+  readonly stopGraceMs?: number;
+  /** @default 60000 */
+  readonly joinTimeoutMs?: number;
+  /** Told, in sentences, of what went wrong without a caller to tell it to. */
+  readonly onTrouble?: (message: string) => void;
+}
+
+export interface ControlApi {
+  /** Answers requests; serve it with `host.http.serve`, or call it. */
+  readonly handler: HttpHandler;
+  /** Adopts running machines, takes up unfinished effects, begins to watch. Serve only after it resolved. */
+  start(): Promise<void>;
+  /** Answers what is held, ends streams and timers. Machines run on. */
+  stop(): Promise<void>;
+  /** Begins the deletion of clusters that must not outlive this process; resolves when they are gone. */
+  deleteEphemeralClusters(): Promise<void>;
+}
+
+const shortestSecretBytes = 16;
+
+/** Reads the store. Rejects StoreError. */
+export async function createControlApi(
+  components: ControlApiComponents,
+  options: ControlApiOptions,
+): Promise<ControlApi> {
+  if (options.masterSecret.length < shortestSecretBytes || options.adminToken.length < shortestSecretBytes) {
+    throw new Error(`masterSecret and adminToken must be at least ${shortestSecretBytes} long`);
+  }
+  const { host, store, journal, launcher } = components;
+  const { clock, compute, random } = host;
+  const { stopGraceMs = 5_000, joinTimeoutMs = 60_000, onTrouble = () => undefined } = options;
+  const wakeups = new Wakeups(clock);
+  const liveness = new Liveness();
+  const clusters = new Clusters(components);
+  await clusters.load();
+  const healing = new Healing({ clock, clusters, liveness }, { drainMs: stopGraceMs, onTrouble });
+  const reconciler = new Reconciler(
+    { clock, random, clusters, launcher, wakeups },
+    {
+      machineRef: (machine) => machineRef(compute, machine),
+      configFor: (state, machine) => configFor(host, options, state, machine),
+      stopGraceMs,
+      joinTimeoutMs,
+      onTrouble,
+    },
+  );
+  const hash = (text: string) => hashText(compute, text);
+  const reports = new AgentReports({ clock, clusters, liveness, wakeups, hash });
+  const streams = { clock, journal, liveness, wakeups, now: () => clusters.now() };
+  const handlers = createHandlers(
+    { host, store, journal, launcher, clusters, liveness, healing, reports, streams },
+    options,
+  );
+  const routes = createRoutes(
+    { compute, clusters, handlers, pages: components.pages },
+    { ...options, onTrouble },
+  );
+  clusters.onChange((record) => {
+    wakeups.wake(viewTopic(record.uid));
+    if (record.ended) liveness.forget(record.uid);
+  });
+
+  return {
+    handler: (request) => routes.fetch(request),
+    async start() {
+      await reconciler.start();
+      healing.start();
+    },
+    async stop() {
+      healing.stop();
+      wakeups.close();
+      await reconciler.stop();
+    },
+    async deleteEphemeralClusters() {
+      const ephemeral = clusters.all().filter((record) => record.about.spec.ephemeral);
+
+      await Promise.all(ephemeral.map((record) => clusters.transact(record, decideDelete)));
+      while (ephemeral.some((record) => !record.ended) && !wakeups.closed) {
+        await wakeups.wait(
+          ephemeral.map((record) => viewTopic(record.uid)),
+          Number.POSITIVE_INFINITY,
+        );
+      }
+    },
+  };
+}
+
+/** What a machine is started with: the same for the same attempt, whoever launches it and when. */
+function configFor(host: Host, options: ControlApiOptions, state: ClusterState, machine: MachineRef) {
+  const { about } = state;
+  const { spec } = about;
+  const slot = state.slots.get(machine.slot)!;
+  const { listen, ringPort, healthPort } = slot.addresses;
+  const { compute } = host;
+  return {
+    apiUrl: options.baseUrl(),
+    cluster: about.name,
+    clusterUid: about.uid,
+    slot: machine.slot,
+    role: slot.role,
+    generation: machine.generation,
+    attempt: machine.attempt,
+    joinSecret: joinSecret(compute, options.masterSecret, machine),
+    ...(slot.role === 'bootstrap'
+      ? { ringKey: ringKey(compute, options.masterSecret, about.uid), ringPort }
+      : {}),
+    listen,
+    healthPort,
+    reportIntervalMs: spec.reportIntervalMs,
+    graceMs: spec.graceMs,
+    orphanMs: spec.orphanMs,
+    uploadBytesPerSecond: spec.uploadBytesPerSecond,
+    downloadBytesPerSecond: spec.downloadBytesPerSecond,
+  };
+}

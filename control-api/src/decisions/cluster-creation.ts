@@ -1,0 +1,111 @@
+/** Decides what a new cluster, and a new slot in one, is made of. */
+import type { ClusterSpec, NewNode, RingConfiguration, Role } from '@skep/contract';
+import type { SlotAddresses } from '../ports/launcher.ts';
+import { type Change, type ClusterState, type Decided, type Decision, put, refuse } from './decision.ts';
+import type { SlotRow } from './rows.ts';
+
+/** How many addresses a new cluster needs. */
+export function slotCount(spec: ClusterSpec): number {
+  return spec.bootstrap + spec.peers;
+}
+
+/** Everything of a new cluster: slots, their first machines and launches, the first ring. */
+export function decideCreateCluster(
+  spec: ClusterSpec,
+  uid: string,
+  addresses: readonly SlotAddresses[],
+  now: number,
+): Decided<undefined> {
+  const slots = [
+    ...Array.from({ length: spec.bootstrap }, (_, index) =>
+      newSlot('bootstrap', index + 1, addresses[index]!),
+    ),
+    ...Array.from({ length: spec.peers }, (_, index) =>
+      newSlot('peer', index + 1, addresses[spec.bootstrap + index]!),
+    ),
+  ];
+  return {
+    answer: undefined,
+    changes: [
+      put.about({
+        name: spec.name,
+        uid,
+        spec,
+        state: 'active',
+        createdAtMs: now,
+        nextPeer: spec.peers + 1,
+      }),
+      put.lease({ term: 0, holder: '', untilMs: now }),
+      put.ring(firstRing(slots)),
+      ...slots.flatMap((slot) => firstMachine(slot, now)),
+    ],
+    events: [{ kind: 'cluster-created', data: { bootstrap: spec.bootstrap, peers: spec.peers } }],
+  };
+}
+
+/** A further peer slot. */
+export function decideAddNode(
+  state: ClusterState,
+  node: NewNode,
+  addresses: SlotAddresses,
+  now: number,
+): Decision<SlotRow> {
+  const { about } = state;
+  if (about.state === 'deleting') {
+    return refuse('cluster-deleting', `${about.name} is being deleted: nothing can be added to it`);
+  }
+  const unknown = node.bootstrap?.find((slot) => state.slots.get(slot)?.role !== 'bootstrap');
+  if (unknown !== undefined) {
+    return refuse('node-not-found', `${unknown} is no bootstrap slot of ${about.name}: name one that is`);
+  }
+  // Another request may have been given the same addresses before either was committed.
+  if ([...state.slots.values()].some((slot) => overlap(slot.addresses, addresses))) {
+    return refuse('no-free-address', 'the address was taken in the meantime: ask again');
+  }
+  const slot: SlotRow = {
+    ...newSlot('peer', about.nextPeer, addresses),
+    ...(node.bootstrap === undefined ? {} : { bootstrap: node.bootstrap }),
+  };
+  return {
+    answer: slot,
+    changes: [put.about({ ...about, nextPeer: about.nextPeer + 1 }), ...firstMachine(slot, now)],
+    events: [{ kind: 'node-added', slot: slot.slot, generation: 1 }],
+  };
+}
+
+function newSlot(role: Role, ordinal: number, addresses: SlotAddresses): SlotRow {
+  return { slot: `${role}-${ordinal}`, role, ordinal, addresses, generation: 1 };
+}
+
+function firstMachine({ slot, ...rest }: SlotRow, now: number): Change[] {
+  const machine = { slot, generation: 1, attempt: 1 };
+  return [
+    put.slot({ slot, ...rest }),
+    put.machine({ ...machine, state: 'launching', sinceMs: now, eventsTaken: 0, gone: false }),
+    put.effect({ ...machine, kind: 'launch', notBeforeMs: now }),
+  ];
+}
+
+function firstRing(slots: readonly SlotRow[]): RingConfiguration {
+  const members = slots
+    .filter(({ role }) => role === 'bootstrap')
+    .map(({ slot, generation, addresses }) => ({
+      slot,
+      generation,
+      address: ringAddress(addresses),
+      voter: true,
+      admittedAtTerm: 0,
+    }));
+  return { version: 1, members };
+}
+
+/** Where a slot's machine hears the ring. */
+export function ringAddress({ listen, ringPort }: SlotAddresses): { host: string; port: number } {
+  return { host: listen.host, port: ringPort };
+}
+
+function overlap(one: SlotAddresses, other: SlotAddresses): boolean {
+  if (one.listen.host !== other.listen.host) return false;
+  const ports = new Set([one.listen.port, one.ringPort, one.healthPort]);
+  return [other.listen.port, other.ringPort, other.healthPort].some((port) => ports.has(port));
+}

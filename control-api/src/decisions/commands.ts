@@ -1,0 +1,72 @@
+/**
+ * The standing commands of a machine: pure in the cluster's rows, so that whoever asks twice is told the same,
+ * and a lost answer costs nothing.
+ */
+import type { Command } from '@skep/contract';
+import { type ClusterState, currentMachine } from './decision.ts';
+import { type MachineRow, machineKey, type SlotRow, type TorrentRow } from './rows.ts';
+
+/** All that the machine should be doing now. */
+export function commandsFor(state: ClusterState, machine: MachineRow): readonly Command[] {
+  const slot = state.slots.get(machine.slot);
+  if (slot === undefined || slot.generation !== machine.generation || machine.state === 'dead') {
+    return [{ kind: 'stop', reason: 'over' }];
+  }
+  if (state.about.state === 'deleting') return [{ kind: 'stop', reason: 'drained' }];
+  const commands: Command[] = [{ kind: 'bootstrap-from', addresses: bootstrapAddresses(state, slot) }];
+  if (slot.role === 'bootstrap') {
+    commands.push({ kind: 'form-ring', configuration: state.ring });
+    commands.push({ kind: 'heed-deaths', deaths: knownDeaths(state) });
+  } else {
+    for (const torrent of state.torrents.values()) {
+      const command = holdTorrent(torrent, slot.slot);
+      if (command !== undefined) commands.push(command);
+    }
+  }
+  return commands;
+}
+
+/** A short name of a list of commands: equal exactly if they are. `hash` is SHA-256 to hexadecimal. */
+export function revisionOf(commands: readonly Command[], hash: (text: string) => string): string {
+  // An infohash already stands for the metainfo, which can be megabytes.
+  const text = JSON.stringify(commands, (key, value) => (key === 'metainfo' ? true : value));
+  return hash(text).slice(0, 16);
+}
+
+/** Only those that can answer: a change of this list is also the sign to ask them. */
+function bootstrapAddresses(state: ClusterState, slot: SlotRow) {
+  return [...state.slots.values()]
+    .filter((other) => {
+      if (other.role !== 'bootstrap' || other.slot === slot.slot) return false;
+      if (slot.bootstrap !== undefined && !slot.bootstrap.includes(other.slot)) return false;
+      const { state: now } = currentMachine(state, other);
+      return now === 'joined' || now === 'serving';
+    })
+    .map((other) => other.addresses.listen);
+}
+
+function knownDeaths(state: ClusterState) {
+  return [...state.slots.values()]
+    .map((slot) => ({ slot, machine: state.machines.get(machineKey(slot.slot, slot.generation)) }))
+    .filter(
+      ({ slot, machine }) =>
+        machine?.state === 'dead' && (slot.role === 'bootstrap' || state.about.spec.heal.includes(slot.role)),
+    )
+    .slice(0, 1_000)
+    .map(({ slot, machine }) => ({
+      machine: { slot: slot.slot, generation: slot.generation },
+      evidence: machine?.reason ?? 'exited',
+    }));
+}
+
+function holdTorrent(torrent: TorrentRow, slot: string): Command | undefined {
+  const { infoHash, magnet, metainfo } = torrent;
+  const seed = torrent.seeds.find((candidate) => candidate.slot === slot);
+  if (seed !== undefined) {
+    return { kind: 'hold-torrent', infoHash, magnet, metainfo, contentRoot: seed.contentRoot };
+  }
+  if (torrent.leeches === 'all' || torrent.leeches.includes(slot)) {
+    return { kind: 'hold-torrent', infoHash, magnet };
+  }
+  return undefined;
+}

@@ -1,0 +1,184 @@
+/**
+ * Decides whether a slot's dead generation g is replaced by g+1, and with what: in one commit the slot moves
+ * on (which fences g everywhere), the ring swaps the member, and the effects stop(g), launch(g+1) are
+ * written down, in this order because the two share an address.
+ *
+ * Changes of the ring are not queued behind one another. Each commit swaps exactly one member; two quick ones
+ * can leave old and new configurations without a common majority, but leadership does not rest on that: the
+ * lease is given once a term, and a new generation votes only above the term that admitted it. Queueing would
+ * instead keep a ring with two dead of three from healing.
+ */
+
+import { ringAddress } from './cluster-creation.ts';
+import {
+  type Change,
+  type ClusterState,
+  currentMachine,
+  type Decision,
+  pendingLaunches,
+  put,
+  refuse,
+  remove,
+} from './decision.ts';
+import { isHeld } from './lease.ts';
+import { type MachineRow, machineKey, type RedeploymentRow, type SlotRow } from './rows.ts';
+
+export interface RedeploymentAsk {
+  readonly slot: string;
+  readonly generation: number;
+  readonly term: number;
+  readonly reason: string;
+  /** Who asks: a slot@generation, or `watchdog`. */
+  readonly by: string;
+  /** It still reports, so it is told to stop and given `drainMs` before it is made to. */
+  readonly heard: boolean;
+  readonly drainMs: number;
+}
+
+const budgetWindowMs = 60_000;
+/** How many finished redeployments are remembered, and how many old generations of a slot. */
+const rememberedRedeployments = 200;
+const rememberedGenerations = 8;
+
+export function decideRedeployment(
+  state: ClusterState,
+  ask: RedeploymentAsk,
+  now: number,
+): Decision<RedeploymentRow> {
+  const { about, lease } = state;
+  const refused = (...args: Parameters<typeof refuse>) => ({
+    ...refuse(...args),
+    events: [
+      {
+        kind: 'redeployment-refused',
+        slot: ask.slot,
+        generation: ask.generation,
+        data: { code: args[0], term: ask.term, by: ask.by },
+      },
+    ],
+  });
+  if (about.state === 'deleting') {
+    return refused('cluster-deleting', `${about.name} is being deleted: nothing is redeployed any more`);
+  }
+  if (ask.term !== lease.term || ask.by !== lease.holder || !isHeld(lease, now)) {
+    const detail = `${ask.by} does not hold the lease of term ${ask.term}; it stands at term ${lease.term}: acquire it first`;
+    return refused('old-term', detail, lease.term);
+  }
+  const slot = state.slots.get(ask.slot);
+  if (slot === undefined) return refused('node-not-found', `${about.name} has no slot ${ask.slot}`);
+  const begun = state.redeployments.get(machineKey(ask.slot, ask.generation + 1));
+  if (begun !== undefined && ask.generation < slot.generation) return { answer: begun };
+  if (ask.generation !== slot.generation) {
+    const detail = `${ask.slot} is in generation ${slot.generation}, not ${ask.generation}`;
+    return refused('wrong-generation', detail, slot.generation);
+  }
+  if (!about.spec.heal.includes(slot.role)) {
+    return refused(
+      'not-healed',
+      `nodes of role ${slot.role} are not redeployed in ${about.name}: see heal in its spec`,
+    );
+  }
+  const machine = currentMachine(state, slot);
+  if (machine.tokenSha256 === undefined) {
+    // Never heard yet, so silence proves nothing; the reconciler tries the launch again by itself.
+    const under = state.redeployments.get(machineKey(ask.slot, ask.generation));
+    if (under !== undefined) return { answer: under };
+    return refused(
+      'not-healed',
+      `${ask.slot}@${ask.generation} is still being launched: wait for it to join`,
+    );
+  }
+  const recent = [...state.redeployments.values()].filter((row) => row.askedAtMs > now - budgetWindowMs);
+  const ofSlot = recent.filter((row) => row.slot === ask.slot).length;
+  if (ofSlot >= about.spec.redeploymentsPerSlot || recent.length >= about.spec.redeploymentsPerCluster) {
+    return refused(
+      'budget-exhausted',
+      `in the last minute ${ask.slot} was redeployed ${ofSlot} times, and the whole cluster ${recent.length} times: ask again later`,
+    );
+  }
+  return replace(state, slot, machine, ask, now);
+}
+
+function replace(
+  state: ClusterState,
+  slot: SlotRow,
+  machine: MachineRow,
+  ask: RedeploymentAsk,
+  now: number,
+): Decision<RedeploymentRow> {
+  const { slot: name, generation, attempt } = machine;
+  const next = { slot: name, generation: generation + 1, attempt: 1 };
+  const dead = machine.state === 'dead';
+  const redeployment: RedeploymentRow = {
+    id: machineKey(name, next.generation),
+    slot: name,
+    fromGeneration: generation,
+    toGeneration: next.generation,
+    term: ask.term,
+    askedBy: ask.by,
+    reason: ask.reason,
+    state: 'stopping',
+    askedAtMs: now,
+    attempts: 1,
+  };
+  const drainUntilMs = !dead && ask.heard ? now + ask.drainMs : now;
+  return {
+    answer: redeployment,
+    changes: [
+      put.slot({ ...slot, generation: next.generation }),
+      put.machine({ ...machine, state: dead ? 'dead' : 'stopping' }),
+      put.machine({ ...next, state: 'launching', sinceMs: now, eventsTaken: 0, gone: false }),
+      ...(slot.role === 'bootstrap' ? [swapMember(state, slot, next.generation, ask.term)] : []),
+      put.redeployment(redeployment),
+      ...pendingLaunches(state, machine).map((key) => remove('effects', key)),
+      put.effect({ kind: 'stop', slot: name, generation, attempt, notBeforeMs: drainUntilMs }),
+      put.effect({ kind: 'launch', ...next, notBeforeMs: now }),
+      ...unfinishedBefore(state, name, generation),
+      ...forgotten(state, name, next.generation, now),
+    ],
+    guards: ['about', 'lease'],
+    events: [
+      {
+        kind: 'redeployment-accepted',
+        slot: name,
+        generation: next.generation,
+        data: { from: generation, term: ask.term, by: ask.by, reason: ask.reason, heard: ask.heard },
+      },
+    ],
+  };
+}
+
+function swapMember(state: ClusterState, slot: SlotRow, generation: number, term: number): Change {
+  const { version, members } = state.ring;
+  return put.ring({
+    version: version + 1,
+    members: members.map((member) =>
+      member.slot === slot.slot
+        ? { ...member, generation, address: ringAddress(slot.addresses), admittedAtTerm: term }
+        : member,
+    ),
+  });
+}
+
+/** The redeployment that made the machine replaced now, if it never came to serve. */
+function unfinishedBefore(state: ClusterState, slot: string, generation: number): Change[] {
+  const before = state.redeployments.get(machineKey(slot, generation));
+  return before === undefined || before.state === 'complete'
+    ? []
+    : [put.redeployment({ ...before, state: 'cancelled' })];
+}
+
+function forgotten(state: ClusterState, slot: string, generation: number, now: number): Change[] {
+  const machine = state.machines.get(machineKey(slot, generation - rememberedGenerations));
+  const finished = [...state.redeployments.values()]
+    .filter(
+      ({ state: at, askedAtMs }) =>
+        (at === 'complete' || at === 'cancelled') && askedAtMs < now - budgetWindowMs,
+    )
+    .sort((one, other) => other.askedAtMs - one.askedAtMs)
+    .slice(rememberedRedeployments);
+  return [
+    ...(machine?.gone ? [remove('machines', machineKey(machine.slot, machine.generation))] : []),
+    ...finished.map(({ id }) => remove('redeployments', id)),
+  ];
+}

@@ -1,0 +1,73 @@
+/**
+ * Decides what a report changes for good: the machine's state, and its events, which are put into the journal
+ * once. Most reports change nothing; what they say of rates and progress lives in memory only.
+ */
+import { eventKinds, type Report } from '@skep/contract';
+import { type Change, type ClusterState, type DecidedEvent, type Decision, put, refuse } from './decision.ts';
+import { type MachineRow, machineKey } from './rows.ts';
+
+const reservedKinds: ReadonlySet<string> = new Set(eventKinds);
+/** States in which a report is believed. A machine known dead stays dead: a report may outlive its sender. */
+const alive: ReadonlySet<MachineRow['state']> = new Set(['launching', 'joined', 'serving']);
+
+/** Whether the machine is fenced and no longer being let go, or of an attempt that is over. */
+export function isOver(state: ClusterState, machine: MachineRow, attempt: number): boolean {
+  const slot = state.slots.get(machine.slot);
+  const fenced = slot === undefined || slot.generation !== machine.generation;
+  return machine.attempt !== attempt || (fenced && (machine.gone || machine.state !== 'stopping'));
+}
+
+/** Whether `decideReport` would write anything, which is rare. */
+export function changesAnything(machine: MachineRow, report: Report): boolean {
+  return (
+    (alive.has(machine.state) && machine.state !== report.state) ||
+    report.events.some((event) => event.sequence > machine.eventsTaken)
+  );
+}
+
+/** Answers the greatest sequence of its events that the journal has. */
+export function decideReport(
+  state: ClusterState,
+  report: Report,
+  now: number,
+): Decision<{ eventsTaken: number }> {
+  const { slot, generation } = report.machine;
+  const machine = state.machines.get(machineKey(slot, generation));
+  if (machine === undefined || isOver(state, machine, report.attempt)) {
+    const current = state.slots.get(slot)?.generation;
+    return refuse(
+      'generation-over',
+      `${slot}@${generation} is over: stop; another one has its place`,
+      current,
+    );
+  }
+  const fresh = report.events
+    .filter((event) => event.sequence > machine.eventsTaken)
+    .sort((one, other) => one.sequence - other.sequence);
+  const eventsTaken = fresh.at(-1)?.sequence ?? machine.eventsTaken;
+  const becomes = alive.has(machine.state) ? report.state : machine.state;
+  if (becomes === machine.state && eventsTaken === machine.eventsTaken) return { answer: { eventsTaken } };
+  const events: DecidedEvent[] = fresh.map(({ kind, lamport, data }) => ({
+    // No agent can speak as the control API does.
+    kind: reservedKinds.has(kind) ? `agent-${kind}` : kind,
+    slot,
+    generation,
+    lamport,
+    data,
+  }));
+  const changes: Change[] = [put.machine({ ...machine, state: becomes, eventsTaken })];
+  if (becomes === 'serving' && machine.state !== 'serving') {
+    events.push({ kind: 'node-serving', slot, generation });
+    const redeployment = state.redeployments.get(machineKey(slot, generation));
+    if (redeployment !== undefined && redeployment.servingAtMs === undefined) {
+      changes.push(put.redeployment({ ...redeployment, state: 'complete', servingAtMs: now }));
+      events.push({
+        kind: 'redeployment-complete',
+        slot,
+        generation,
+        data: { from: redeployment.fromGeneration, tookMs: Math.round(now - redeployment.askedAtMs) },
+      });
+    }
+  }
+  return { answer: { eventsTaken }, changes, events };
+}

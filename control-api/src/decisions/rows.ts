@@ -1,0 +1,102 @@
+/** What the store holds of a cluster: one table each of these rows, under `cluster/<uid>/<table>/<id>`. */
+import type { ClusterSpec, NodeState, RedeploymentView, RingConfiguration, Role } from '@skep/contract';
+import type { SlotAddresses } from '../ports/launcher.ts';
+
+export interface AboutRow {
+  readonly name: string;
+  readonly uid: string;
+  readonly spec: ClusterSpec;
+  readonly state: 'active' | 'deleting';
+  readonly createdAtMs: number;
+  /** Ordinals are never used twice. */
+  readonly nextPeer: number;
+}
+
+export interface LeaseRow {
+  /** 0 before the first lease. */
+  readonly term: number;
+  /** A slot@generation, or `watchdog`; empty before the first lease. */
+  readonly holder: string;
+  readonly untilMs: number;
+}
+
+export interface SlotRow {
+  readonly slot: string;
+  readonly role: Role;
+  readonly ordinal: number;
+  readonly addresses: SlotAddresses;
+  /** The generation that everyone accepts; older ones are fenced. */
+  readonly generation: number;
+  /** Bootstrap slots that it joins the DHT through; missing for all. */
+  readonly bootstrap?: readonly string[];
+}
+
+/** One machine's life: (slot, generation). Generations before the slot's own are fenced. */
+export interface MachineRow {
+  readonly slot: string;
+  readonly generation: number;
+  readonly attempt: number;
+  readonly state: NodeState;
+  readonly reason?: string;
+  /** The credential that the present attempt joined with; missing until then. */
+  readonly tokenSha256?: string;
+  /** The runner's name of it. */
+  readonly name?: string;
+  /** When the present attempt was decided or, later, launched. */
+  readonly sinceMs: number;
+  /** Its events up to this sequence are in the journal. */
+  readonly eventsTaken: number;
+  /** Proven: no process of any of its attempts lives or will. */
+  readonly gone: boolean;
+}
+
+export type RedeploymentRow = RedeploymentView;
+
+export interface TorrentRow {
+  readonly infoHash: string;
+  readonly name: string;
+  readonly magnet: string;
+  readonly lengthBytes: number;
+  /** Base64. */
+  readonly metainfo: string;
+  readonly seeds: readonly { readonly slot: string; readonly contentRoot: string }[];
+  readonly leeches: 'all' | readonly string[];
+}
+
+/** Something that the reconciler is to do to the world, and then say so. */
+export interface EffectRow {
+  readonly kind: 'launch' | 'stop';
+  readonly slot: string;
+  readonly generation: number;
+  readonly attempt: number;
+  /** A launch waits for this (back-off); a stop lets the machine end by itself until then (drain). */
+  readonly notBeforeMs: number;
+}
+
+export interface Tables {
+  about: AboutRow;
+  lease: LeaseRow;
+  ring: RingConfiguration;
+  slots: SlotRow;
+  machines: MachineRow;
+  redeployments: RedeploymentRow;
+  torrents: TorrentRow;
+  effects: EffectRow;
+}
+
+export type TableName = keyof Tables;
+
+/** Id of the only row of a table that has one. */
+export const single = 'one';
+
+export function machineKey(slot: string, generation: number): string {
+  return `${slot}@${generation}`;
+}
+
+const digits = (number: number): string => String(number).padStart(7, '0');
+
+/** Sorts a slot's effects in the order in which they must happen. */
+export function effectKey(effect: Pick<EffectRow, 'kind' | 'slot' | 'generation' | 'attempt'>): string {
+  const { kind, slot, generation, attempt } = effect;
+  return `${slot}/${digits(generation)}.${digits(attempt)}.${kind}`;
+}

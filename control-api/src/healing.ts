@@ -1,0 +1,107 @@
+/** Redeployment as leaders and the watchdog ask for it, and the watchdog itself: a timer over pure decisions. */
+import type { Clock, Timer } from '@skep/p2p-core/host';
+import type { ClusterRecord } from './cluster-record.ts';
+import type { Clusters } from './clusters.ts';
+import { currentMachine } from './decisions/decision.ts';
+import { decideRedeployment, type RedeploymentAsk } from './decisions/redeployment.ts';
+import { machineKey, type RedeploymentRow } from './decisions/rows.ts';
+import { decideWatchdog, watchdogHolder } from './decisions/watchdog.ts';
+import type { Liveness } from './liveness.ts';
+import { ProblemError } from './problems.ts';
+
+const tickMs = 250;
+/** A machine that reported within this many intervals is heard, and let finish. */
+const heardIntervals = 2;
+
+export interface HealingComponents {
+  readonly clock: Clock;
+  readonly clusters: Clusters;
+  readonly liveness: Liveness;
+}
+
+export class Healing {
+  readonly #components: HealingComponents;
+  readonly #drainMs: number;
+  readonly #onTrouble: (message: string) => void;
+  readonly #busy = new Set<ClusterRecord>();
+  #listeningSinceMs = 0;
+  #timer: Timer | undefined;
+
+  constructor(
+    components: HealingComponents,
+    options: { readonly drainMs: number; readonly onTrouble: (message: string) => void },
+  ) {
+    this.#components = components;
+    this.#drainMs = options.drainMs;
+    this.#onTrouble = options.onTrouble;
+  }
+
+  start(): void {
+    this.#listeningSinceMs = this.#components.clusters.now();
+    this.#tick();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  /** Rejects ProblemError as decideRedeployment refuses. */
+  redeploy(record: ClusterRecord, ask: Omit<RedeploymentAsk, 'heard' | 'drainMs'>): Promise<RedeploymentRow> {
+    const { clusters, liveness } = this.#components;
+    return clusters.transact(record, (state, now) => {
+      const heard = liveness.of(record.uid, ask);
+      const recently = heartbeatAgeMs(heard?.atMs, now) <= heardIntervals * state.about.spec.reportIntervalMs;
+      const dead = state.machines.get(machineKey(ask.slot, ask.generation))?.state === 'dead';
+      return decideRedeployment(state, { ...ask, heard: recently && !dead, drainMs: this.#drainMs }, now);
+    });
+  }
+
+  #tick(): void {
+    this.#timer = this.#components.clock.setTimer(tickMs, () => this.#tick());
+    for (const record of this.#components.clusters.all()) {
+      if (this.#busy.has(record)) continue;
+      this.#busy.add(record);
+      this.#watch(record)
+        .catch((error) => {
+          const expected = error instanceof ProblemError;
+          if (!expected) this.#onTrouble(`the watchdog could not act: ${String(error)}`);
+        })
+        .finally(() => this.#busy.delete(record));
+    }
+  }
+
+  async #watch(record: ClusterRecord): Promise<void> {
+    const { clusters } = this.#components;
+    const order = await clusters.transact(record, (state, now) =>
+      decideWatchdog(state, this.#silent(record, now), this.#listeningSinceMs, now),
+    );
+    for (const victim of order?.victims ?? []) {
+      try {
+        await this.redeploy(record, { ...victim, term: order!.term, by: watchdogHolder });
+      } catch (error) {
+        // A budget or a race; the next tick looks again.
+        if (!(error instanceof ProblemError)) throw error;
+      }
+    }
+  }
+
+  /** Bootstrap slots unheard for longer than the grace and the watchdog's own patience together. */
+  #silent(record: ClusterRecord, now: number): ReadonlySet<string> {
+    const { graceMs, watchdogMs } = record.about.spec;
+    const silent = new Set<string>();
+    for (const slot of record.slots.values()) {
+      if (slot.role !== 'bootstrap') continue;
+      const machine = currentMachine(record, slot);
+      if (machine.tokenSha256 === undefined) continue;
+      const heardAtMs = this.#components.liveness.of(record.uid, machine)?.atMs;
+      const sinceMs = Math.max(heardAtMs ?? machine.sinceMs, this.#listeningSinceMs);
+      if (now - sinceMs > graceMs + watchdogMs) silent.add(slot.slot);
+    }
+    return silent;
+  }
+}
+
+function heartbeatAgeMs(atMs: number | undefined, now: number): number {
+  return atMs === undefined ? Number.POSITIVE_INFINITY : now - atMs;
+}

@@ -1,0 +1,2 @@
+/** Launchers of the real world. */
+export { ProcessLauncher, type ProcessLauncherOptions } from './process.ts';

@@ -1,0 +1,98 @@
+/**
+ * What makes machines and proves them gone. A machine is named by its token, a hash of (cluster uid, slot,
+ * generation, attempt) and of nothing else: whoever asks, and however often, there is at most one machine a
+ * token, ever.
+ */
+import type { Address, AgentConfig } from '@skep/contract';
+import { toHex } from '@skep/p2p-core/bytes';
+import type { Compute } from '@skep/p2p-core/host';
+
+/** One attempt at one generation of one slot. */
+export interface MachineRef {
+  readonly clusterUid: string;
+  readonly slot: string;
+  readonly generation: number;
+  readonly attempt: number;
+  readonly token: string;
+}
+
+/** Where a slot's machines listen. The slot keeps them over its generations. */
+export interface SlotAddresses {
+  readonly listen: Address;
+  /** On the host of `listen`. */
+  readonly ringPort: number;
+  readonly healthPort: number;
+}
+
+export interface LaunchRequest {
+  readonly machine: MachineRef;
+  /** The launcher adds what only it can know: directories. */
+  readonly config: Omit<AgentConfig, 'dataDirectory' | 'ephemeralRoot'>;
+  /** The machine removes its data when it ends for good. */
+  readonly ephemeral: boolean;
+}
+
+export interface LaunchedMachine {
+  readonly machine: MachineRef;
+  /** The runner's own name of it: for processes the pid. */
+  readonly name: string;
+}
+
+/** Positive evidence that a machine is gone. */
+export interface MachineExit {
+  readonly machine: MachineRef;
+  /** For instance `exit code 1`, `killed by SIGKILL`. */
+  readonly evidence: string;
+}
+
+export type LaunchErrorCode =
+  /** `stop` came before: this token never will have a machine. */
+  | 'called-off'
+  /** Nothing is known of the outcome, or nothing was started; the same token may be tried again. */
+  | 'not-launched'
+  | 'no-free-address';
+
+export class LaunchError extends Error {
+  override readonly name = 'LaunchError';
+  readonly code: LaunchErrorCode;
+  constructor(code: LaunchErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export interface Launcher {
+  /** Addresses for `count` new slots: free now, distinct, and none of those `taken`. Rejects no-free-address. */
+  allocate(count: number, taken: readonly SlotAddresses[]): Promise<readonly SlotAddresses[]>;
+  /**
+   * Makes the machine of a token, or finds the one there is; if that one has exited already, its exit is told
+   * (again). Rejects LaunchError.
+   */
+  launch(request: LaunchRequest): Promise<LaunchedMachine>;
+  /**
+   * Asks the machine to end, waits `graceMs`, ends it. Resolves only when it is proven gone, or will never
+   * have been: of a token without a machine, it sees to it that there never is one. Idempotent.
+   */
+  stop(machine: MachineRef, options: { graceMs: number }): Promise<void>;
+  /** Ends it abruptly, as a failure would; does not wait. Harmless if there is none. */
+  kill(machine: MachineRef): Promise<void>;
+  /** Machines that live now, of one cluster or of all; those launched by an earlier process of ours too. */
+  list(clusterUid?: string): Promise<readonly LaunchedMachine[]>;
+  /** Tells of each exit of machines launched or listed, whoever caused it. Returns what ends that. */
+  watch(onExit: (exit: MachineExit) => void): () => void;
+  /** The last `tailBytes` of what the machine printed; empty if nothing is known of it. */
+  logs(machine: MachineRef, tailBytes: number): Promise<string>;
+  /** Removes whatever is kept of a cluster whose machines are all stopped. Harmless if nothing is. */
+  forget(clusterUid: string): Promise<void>;
+}
+
+/** Names a machine; the same everywhere, at any time. */
+export function machineRef(
+  compute: Pick<Compute, 'hash'>,
+  machine: { clusterUid: string; slot: string; generation: number; attempt: number },
+): MachineRef {
+  const { clusterUid, slot, generation, attempt } = machine;
+  const name = JSON.stringify([clusterUid, slot, generation, attempt]);
+  const token = toHex(compute.hash('sha256', new TextEncoder().encode(name)));
+  return { clusterUid, slot, generation, attempt, token };
+}
