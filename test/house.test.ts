@@ -29,7 +29,7 @@ const touchesTheWorld = [
   /^control-api\/src\/main\//,
   /^control-api\/src\/stores\/sqlite[a-z-]*\.ts$/,
   /^control-api\/src\/launchers\/process[a-z-]*\.ts$/,
-  /^sim\/src\/host\/real-world-trap\.ts$/,
+  /^sim\/src\/host\/(real-world-trap|sim-host)\.ts$/,
   /^cli\//,
 ];
 
@@ -52,7 +52,9 @@ function sources(): string[] {
   return Object.keys(mayImport).flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .map((name) => join(folder, name))
-      .filter((path) => /\.(ts|js)$/.test(path) && !/node_modules|\/dist\/|\.test\.ts$/.test(path))
+      .filter(
+        (path) => /\.(ts|js)$/.test(path) && !/node_modules|\/dist\/|\/scripts\/|\.test\.ts$/.test(path),
+      )
       .filter((path) => !/compliance|\/testing\/|testdata|\/fixtures\//.test(path)),
   );
 }

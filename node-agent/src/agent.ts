@@ -1,0 +1,266 @@
+/**
+ * One machine of a cluster: a BitTorrent node in its role, its line to the control API, its seat in the ring.
+ * This is the production entry point; every runner, the simulator included, starts nodes here.
+ */
+import type { AgentConfig, Command, Report } from '@skep/contract';
+import { createNode, type Node } from '@skep/p2p-core';
+import { fromHex } from '@skep/p2p-core/bytes';
+import type { Host, HttpServer } from '@skep/p2p-core/host';
+import { LamportClock, type RingEvent } from '@skep/p2p-core/ring';
+import { ControlLink } from './control-link.ts';
+import { EventOutbox } from './event-outbox.ts';
+import { serveHealth } from './health.ts';
+import type { Log } from './log.ts';
+import { RingSeat } from './ring-seat.ts';
+import { TorrentHoldings } from './torrent-holdings.ts';
+
+/** `stopped` by a signal, `over` as replaced or removed, `orphaned` as unheard for too long, `refused` as never admitted. */
+export type AgentEnd = 'stopped' | 'drained' | 'over' | 'orphaned' | 'refused';
+
+export interface Agent {
+  readonly ended: Promise<AgentEnd>;
+  /** Finishes cleanly: says so to the ring and the control API, saves what was verified. */
+  stop(): void;
+}
+
+/** How long a node waits for its first DHT neighbours before it serves without: all others may be dead. */
+const lonelyMs = 1_500;
+const farewellMs = 1_000;
+
+/** Ring facts that the control API should hear at once, not at the next report. */
+const urgent: ReadonlySet<RingEvent['type']> = new Set([
+  'member-dead',
+  'elected',
+  'lease-granted',
+  'lease-lost',
+  'leader-changed',
+]);
+
+/**
+ * Starts a machine. Rejects with HostError if its addresses can't be had; whatever happens later is told by
+ * `ended`.
+ */
+export async function startAgent(components: { host: Host; log: Log }, config: AgentConfig): Promise<Agent> {
+  const machine = new Machine(components.host, components.log, config);
+  await machine.start();
+  return machine;
+}
+
+class Machine implements Agent {
+  readonly ended: Promise<AgentEnd>;
+  readonly #host: Host;
+  readonly #log: Log;
+  readonly #config: AgentConfig;
+  readonly #lamport = new LamportClock();
+  readonly #outbox = new EventOutbox();
+  readonly #link: ControlLink;
+  readonly #ring: RingSeat | undefined;
+  #resolveEnded!: (end: AgentEnd) => void;
+  #node!: Node;
+  #holdings!: TorrentHoldings;
+  #health!: HttpServer;
+  #state: Report['state'] = 'joined';
+  #bootstrapKnown = false;
+  #bootstrapAtMs = 0;
+
+  constructor(host: Host, log: Log, config: AgentConfig) {
+    this.#host = host;
+    this.#log = log;
+    this.#config = config;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    const { slot, generation, attempt, cluster, clusterUid } = config;
+    const self = { slot, generation };
+    this.#link = new ControlLink(
+      { host, subject: this },
+      {
+        apiUrl: config.apiUrl,
+        cluster,
+        machine: self,
+        attempt,
+        joinSecret: config.joinSecret,
+        tokenPath: `${config.dataDirectory}/agent/${generation}.${attempt}/token`,
+        reportIntervalMs: config.reportIntervalMs,
+        orphanMs: config.orphanMs,
+        onEnd: (end, why) => this.#end(end, why),
+        onTrouble: (message) => log.warn('the control API cannot be reached; trying on', { message }),
+      },
+    );
+    if (config.role === 'bootstrap' && config.ringKey !== undefined && config.ringPort !== undefined) {
+      this.#ring = new RingSeat(host, {
+        cluster,
+        clusterUid,
+        self,
+        local: { host: config.listen.host, port: config.ringPort },
+        ringKey: fromHex(config.ringKey)!,
+        stateDirectory: `${config.dataDirectory}/ring`,
+        graceMs: config.graceMs,
+        client: () => this.#link.client,
+        onEvent: (event) => this.#onRingEvent(event),
+      });
+    }
+  }
+
+  async start(): Promise<void> {
+    const host = this.#host;
+    const config = this.#config;
+    this.#node = await createNode(
+      { host },
+      {
+        listen: config.listen,
+        dht: { bootstrap: [] },
+        dataDirectory: config.dataDirectory,
+        uploadBytesPerSecond: config.uploadBytesPerSecond || Infinity,
+        downloadBytesPerSecond: config.downloadBytesPerSecond || Infinity,
+      },
+    );
+    this.#holdings = new TorrentHoldings(
+      { host, node: this.#node },
+      { dataDirectory: config.dataDirectory, onEvent: (kind, data) => this.#tell(kind, data) },
+    );
+    this.#health = await serveHealth(
+      host,
+      { host: '127.0.0.1', port: config.healthPort },
+      {
+        slot: config.slot,
+        generation: config.generation,
+        report: () => this.report(),
+        controlSilentMs: () => this.#link.silentMs,
+      },
+    );
+    this.#log.info('listening', {
+      slot: config.slot,
+      generation: config.generation,
+      port: config.listen.port,
+    });
+    this.#link.start();
+  }
+
+  stop(): void {
+    this.#end('stopped', 'told to stop');
+  }
+
+  // ---- LinkSubject
+
+  report() {
+    return {
+      state: this.#state,
+      lamport: this.#time(),
+      dhtNodes: this.#dhtNodes(),
+      torrents: this.#holdings.report(),
+      events: this.#outbox.next(),
+      ...(this.#ring?.formed ? { ring: this.#ring.report()! } : {}),
+    };
+  }
+
+  answered(eventsTaken: number, lamport: number): void {
+    this.#outbox.taken(eventsTaken);
+    this.#lamport.merge(lamport);
+    if (this.#outbox.size > 0) this.#link.nudge();
+    this.#serveIfReady();
+  }
+
+  reachable(reachable: boolean): void {
+    this.#ring?.controlReachable(reachable);
+  }
+
+  async obey(commands: readonly Command[]): Promise<void> {
+    const stop = commands.find((command) => command.kind === 'stop');
+    if (stop !== undefined) return this.#end(stop.reason, 'told by the control API');
+    for (const command of commands) {
+      if (command.kind === 'bootstrap-from') this.#bootstrapFrom(command.addresses);
+      else if (command.kind === 'form-ring') await this.#ring?.form(command);
+      else if (command.kind === 'heed-deaths') this.#ring?.heed(command);
+    }
+    await this.#holdings.obey(commands.filter((command) => command.kind === 'hold-torrent'));
+    this.#serveIfReady();
+  }
+
+  #bootstrapFrom(addresses: Extract<Command, { kind: 'bootstrap-from' }>['addresses']): void {
+    if (!this.#bootstrapKnown) this.#bootstrapAtMs = this.#host.clock.now();
+    this.#bootstrapKnown = true;
+    this.#node.dht?.addNodes(addresses);
+    if (addresses.length === 0) this.#bootstrapAtMs = Number.NEGATIVE_INFINITY;
+    this.#awaitNeighbours();
+  }
+
+  /** The table fills within milliseconds; noticing it by polling is cheaper than a callback through all layers. */
+  #awaitNeighbours(): void {
+    if (this.#state !== 'joined') return;
+    this.#serveIfReady();
+    this.#host.clock.setTimer(20, () => this.#awaitNeighbours());
+  }
+
+  #serveIfReady(): void {
+    if (this.#state !== 'joined' || !this.#bootstrapKnown) return;
+    if (this.#ring !== undefined && !this.#ring.formed) return;
+    const lonely = this.#host.clock.now() - this.#bootstrapAtMs >= lonelyMs;
+    if (this.#dhtNodes() === 0 && !lonely) return;
+    this.#state = 'serving';
+    this.#tell('serving', {});
+  }
+
+  // ---- events
+
+  #onRingEvent(event: RingEvent): void {
+    const { type, lamport, atMs: _, ...rest } = event;
+    this.#outbox.add({ kind: type, lamport, data: flat(rest) });
+    this.#log.info(type, flat(rest));
+    if (type === 'generation-over') this.#end('over', 'a newer generation has the slot');
+    else if (urgent.has(type)) this.#link.nudge();
+  }
+
+  #tell(kind: string, data: Record<string, string | number | boolean>): void {
+    this.#outbox.add({ kind, lamport: this.#lamport.merge(this.#ring?.lamport ?? 0), data });
+    this.#log.info(kind, data);
+    this.#link.nudge();
+  }
+
+  #dhtNodes(): number {
+    return this.#node.dht?.stats().nodes ?? 0;
+  }
+
+  #time(): number {
+    return Math.max(this.#lamport.time, this.#ring?.lamport ?? 0);
+  }
+
+  // ---- the end
+
+  #end(end: AgentEnd, why: string): void {
+    if (this.#state === 'stopping') return;
+    this.#state = 'stopping';
+    this.#log.info('ending', { reason: end, why });
+    this.#shutDown(end === 'stopped' || end === 'drained').then(
+      () => this.#resolveEnded(end),
+      (error) => {
+        this.#log.warn('did not end cleanly', { error: String(error) });
+        this.#resolveEnded(end);
+      },
+    );
+  }
+
+  async #shutDown(missed: boolean): Promise<void> {
+    if (missed) this.#ring?.leave();
+    await this.#ring?.close();
+    await this.#node.close();
+    if (missed) await this.#link.farewell(farewellMs);
+    else await this.#link.close();
+    await this.#health.close();
+  }
+}
+
+type Flat = Record<string, string | number | boolean>;
+
+/** A ring fact as an event's data: one level, so that every reader can show it. */
+function flat(fact: object): Flat {
+  const data: Flat = {};
+  for (const [key, value] of Object.entries(fact)) {
+    if (typeof value === 'string') data[key] = value.slice(0, 400);
+    else if (typeof value === 'number' || typeof value === 'boolean') data[key] = value;
+    else if (value !== null && typeof value === 'object' && 'slot' in value && 'generation' in value) {
+      data[key] = `${value.slot}@${value.generation}`;
+    }
+  }
+  return data;
+}

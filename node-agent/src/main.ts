@@ -1,0 +1,68 @@
+/**
+ * One machine of a cluster as a process: reads the configuration that its launcher wrote, claims its one
+ * life, runs the agent, and ends when it is told to, or when its time is over.
+ *
+ * Environment: SKEP_CONFIG names the AgentConfig file. Exit codes: 0 ended as told, 1 could not run,
+ * 17 another process already lives this (slot, generation, attempt) or it has been called off.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pid } from 'node:process';
+import { AgentConfig } from '@skep/contract';
+import { HostError } from '@skep/p2p-core/host';
+import { createNodeHost } from '@skep/p2p-core/host/node';
+import { identifyProcess } from '@skep/p2p-core/process-identity';
+import { startAgent } from './agent.ts';
+import { createLog } from './log.ts';
+import { removeRemains } from './orphan.ts';
+
+const alreadyLived = 17;
+
+const host = createNodeHost({ onUncaught: (error) => fail('an error reached the host uncaught', error) });
+const log = createLog(host.clock, (line) => process.stdout.write(line));
+
+function fail(what: string, error: unknown): never {
+  log.warn(what, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  process.exit(1);
+}
+
+/** Of all processes ever started for one launch token, the one that makes this file is the machine. */
+async function claim(configPath: string): Promise<void> {
+  const record = JSON.stringify(identifyProcess(pid));
+  const path = join(dirname(configPath), 'machine.json');
+  try {
+    await host.files.createExclusive(path, new TextEncoder().encode(record));
+  } catch (error) {
+    if (!(error instanceof HostError) || error.code !== 'exists') throw error;
+    log.warn('this launch already has its machine, or was called off');
+    process.exit(alreadyLived);
+  }
+}
+
+function readConfig(path: string): AgentConfig {
+  const parsed = AgentConfig.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Error(`${path} is no agent configuration: ${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+async function main(): Promise<void> {
+  const configPath = process.env.SKEP_CONFIG;
+  if (configPath === undefined) {
+    throw new Error('SKEP_CONFIG must name the agent’s configuration file; a launcher sets it');
+  }
+  const config = readConfig(configPath);
+  await claim(configPath);
+  const agent = await startAgent({ host, log }, config);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => agent.stop());
+  const end = await agent.ended;
+  log.info('ended', { reason: end });
+  const { dataDirectory, ephemeralRoot } = config;
+  if (end === 'orphaned' && ephemeralRoot !== undefined) removeRemains({ dataDirectory, ephemeralRoot });
+  await host.close();
+  process.exit(end === 'refused' ? 1 : 0);
+}
+
+process.on('uncaughtException', (error) => fail('uncaught exception', error));
+process.on('unhandledRejection', (error) => fail('unhandled rejection', error));
+main().catch((error) => fail('the agent could not run', error));

@@ -1,0 +1,135 @@
+/** A bootstrap node's seat in the ring: takes its configuration from commands, and asks the control API for leases and redeployments. */
+import { type ApiClient, ApiError, type Command, type MachineId, type Report } from '@skep/contract';
+import type { Address, Host, TcpListener } from '@skep/p2p-core/host';
+import { type Authority, createRing, type Ring, type RingEvent, type SlotDeath } from '@skep/p2p-core/ring';
+
+type FormRing = Extract<Command, { kind: 'form-ring' }>;
+type HeedDeaths = Extract<Command, { kind: 'heed-deaths' }>;
+
+export interface RingSeatOptions {
+  readonly cluster: string;
+  readonly clusterUid: string;
+  readonly self: MachineId;
+  readonly local: Address;
+  readonly ringKey: Uint8Array;
+  readonly stateDirectory: string;
+  readonly graceMs: number;
+  readonly client: () => ApiClient;
+  readonly onEvent: (event: RingEvent) => void;
+}
+
+/** What a call about leadership may take: longer would outlast the lease it is about. */
+const callTimeoutMs = 3_000;
+
+export class RingSeat {
+  readonly #host: Host;
+  readonly #options: RingSeatOptions;
+  #ring: Ring | undefined;
+  #beacon: TcpListener | undefined;
+
+  constructor(host: Host, options: RingSeatOptions) {
+    this.#host = host;
+    this.#options = options;
+  }
+
+  get formed(): boolean {
+    return this.#ring !== undefined;
+  }
+
+  /** Joins the ring, or adopts a newer configuration of it. */
+  async form(command: FormRing): Promise<void> {
+    const host = this.#host;
+    const { configuration } = command;
+    if (this.#ring !== undefined) return this.#ring.configure(configuration);
+    // A listener whose refusal is evidence: while this process lives, a connection to it is accepted.
+    this.#beacon = await host.net.listenTcp(this.#options.local, (connection) => {
+      connection.destroy();
+      return { onBytes: (view) => view.length, onClose: () => undefined };
+    });
+    this.#ring = await createRing(
+      { host, authority: this.#authority(), ringKey: this.#options.ringKey },
+      {
+        clusterUid: this.#options.clusterUid,
+        self: this.#options.self,
+        local: this.#options.local,
+        stateDirectory: this.#options.stateDirectory,
+        configuration,
+        timing: { graceMs: this.#options.graceMs },
+        onEvent: this.#options.onEvent,
+      },
+    );
+  }
+
+  /** Members' deaths are the ring's own concern; those of other slots the leader only has redeployed. */
+  heed(command: HeedDeaths): void {
+    const others: SlotDeath[] = [];
+    for (const { machine, evidence } of command.deaths) {
+      if (machine.slot.startsWith('bootstrap-')) this.#ring?.observeDeath(machine, evidence);
+      else others.push({ ...machine, reason: evidence });
+    }
+    this.#ring?.observeSlotDeaths(others);
+  }
+
+  /** To be told at each answer of the control API, and at each failure to get one. */
+  controlReachable(reachable: boolean): void {
+    this.#ring?.setAuthorityReachable(reachable);
+  }
+
+  report(): Report['ring'] {
+    const status = this.#ring?.status();
+    if (status === undefined) return undefined;
+    return {
+      role: status.role === 'pre-candidate' ? 'candidate' : status.role,
+      term: status.term,
+      configurationVersion: status.configurationVersion,
+      dead: status.members.filter((member) => member.state === 'dead').map((member) => member.member),
+    };
+  }
+
+  get lamport(): number {
+    return this.#ring?.status().lamport ?? 0;
+  }
+
+  /** Tells the others that this is a leave and no death. */
+  leave(): void {
+    this.#ring?.leave();
+  }
+
+  async close(): Promise<void> {
+    await this.#ring?.close();
+    await this.#beacon?.close();
+  }
+
+  #authority(): Authority {
+    const { cluster, self, client } = this.#options;
+    const params = { cluster };
+    return {
+      acquire: (term) =>
+        client().requestLease({
+          params,
+          body: { action: 'acquire', holder: self, term },
+          timeoutMs: callTimeoutMs,
+        }),
+      renew: (term) =>
+        client().requestLease({
+          params,
+          body: { action: 'renew', holder: self, term },
+          timeoutMs: callTimeoutMs,
+        }),
+      requestRedeployment: async (request) => {
+        try {
+          await client().requestRedeployment({ params, body: request, timeoutMs: callTimeoutMs });
+          return { accepted: true };
+        } catch (error) {
+          if (!(error instanceof ApiError) || error.problem === undefined) throw error;
+          const { code, current } = error.problem;
+          return {
+            accepted: false,
+            code,
+            ...(code === 'old-term' && current !== undefined ? { term: current } : {}),
+          };
+        }
+      },
+    };
+  }
+}
