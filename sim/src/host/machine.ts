@@ -1,0 +1,130 @@
+/**
+ * A simulated machine: what of it outlives a process. Its address, disk, clock error, links, and the
+ * kernel's table of open sockets, which is emptied when the process in it ends.
+ */
+import { HostError } from '@skep/p2p-core/host';
+import type { SimDisk } from './disk.ts';
+import type { FabricNode } from './fabric.ts';
+import type { RandomStream } from './random-stream.ts';
+import type { TcpEndpoint } from './tcp.ts';
+import type { TracedMachine } from './trace.ts';
+
+const FIRST_EPHEMERAL_PORT = 32_768;
+const EPHEMERAL_PORTS = 28_232;
+const WILDCARDS = new Set(['0.0.0.0', '::']);
+
+/** Something bound to an address: a listener or a UDP socket. */
+export interface Bound {
+  readonly host: string;
+}
+
+/** Who is bound to which port of a machine, for one protocol. */
+export class PortTable<T extends Bound> {
+  readonly #machine: { readonly address: string };
+  readonly #byPort = new Map<number, T[]>();
+  #nextEphemeral = 0;
+
+  constructor(machine: { readonly address: string }) {
+    this.#machine = machine;
+  }
+
+  /** A port for `bound.host`, `port` itself unless it is 0. Throws address-in-use or address-unavailable. */
+  bind(bound: T, port: number): number {
+    const { host } = bound;
+    if (!WILDCARDS.has(host) && !isLoopback(host) && host !== this.#machine.address)
+      throw new HostError('address-unavailable', `${host} is no address of this machine. Use its own.`);
+    if (!Number.isInteger(port) || port < 0 || port > 65_535)
+      throw new HostError('address-unavailable', `${port} is no port. Use 0 to 65535.`);
+    const chosen = port === 0 ? this.ephemeral(host) : port;
+    if (!this.#isFree(host, chosen))
+      throw new HostError('address-in-use', `Port ${chosen} of ${host} is taken. Choose another, or 0.`);
+    const others = this.#byPort.get(chosen);
+    if (others === undefined) this.#byPort.set(chosen, [bound]);
+    else others.push(bound);
+    return chosen;
+  }
+
+  /** A free port of the range that the system hands out. */
+  ephemeral(host: string): number {
+    for (let tries = 0; tries < EPHEMERAL_PORTS; tries++) {
+      const port = FIRST_EPHEMERAL_PORT + (this.#nextEphemeral++ % EPHEMERAL_PORTS);
+      if (this.#isFree(host, port)) return port;
+    }
+    throw new HostError('address-in-use', 'All ports are taken. Close some sockets.');
+  }
+
+  release(bound: T, port: number): void {
+    const left = this.#byPort.get(port)?.filter((other) => other !== bound) ?? [];
+    if (left.length === 0) this.#byPort.delete(port);
+    else this.#byPort.set(port, left);
+  }
+
+  at(host: string, port: number): T | undefined {
+    const all = this.#byPort.get(port);
+    if (all === undefined) return undefined;
+    for (const bound of all) if (bound.host === host || WILDCARDS.has(bound.host)) return bound;
+    return undefined;
+  }
+
+  clear(): void {
+    this.#byPort.clear();
+  }
+
+  #isFree(host: string, port: number): boolean {
+    const others = this.#byPort.get(port);
+    if (others === undefined) return true;
+    return !WILDCARDS.has(host) && others.every((other) => other.host !== host && !WILDCARDS.has(other.host));
+  }
+}
+
+export interface ListenerBinding extends Bound {
+  /** The kernel has accepted a peer's connection; the process is told of it when it runs. */
+  accept(endpoint: TcpEndpoint): void;
+  /** Makes the machine's end of a connection. */
+  makeEndpoint(peer: TcpEndpoint): TcpEndpoint;
+}
+
+export interface UdpBinding extends Bound {
+  arrive(message: Uint8Array, from: { readonly host: string; readonly port: number }): void;
+}
+
+export class Machine implements FabricNode, TracedMachine {
+  readonly ordinal: number;
+  readonly address: string;
+  readonly disk: SimDisk;
+  readonly random: RandomStream;
+  readonly latencyTo = new Map<string, number>();
+  readonly listeners: PortTable<ListenerBinding>;
+  readonly udp: PortTable<UdpBinding>;
+  readonly connections = new Set<TcpEndpoint>();
+  upBytesPerSecond: number;
+  downBytesPerSecond: number;
+  upFreeAtMs = 0;
+  downFreeAtMs = 0;
+  /** By how much wallTime is wrong. */
+  clockSkewMs = 0;
+  /** Off: packets to it vanish. On without a process: they are refused. */
+  isOn = true;
+
+  constructor(options: {
+    ordinal: number;
+    address: string;
+    disk: SimDisk;
+    random: RandomStream;
+    upBytesPerSecond?: number | undefined;
+    downBytesPerSecond?: number | undefined;
+  }) {
+    this.ordinal = options.ordinal;
+    this.address = options.address;
+    this.disk = options.disk;
+    this.random = options.random;
+    this.upBytesPerSecond = options.upBytesPerSecond ?? Number.POSITIVE_INFINITY;
+    this.downBytesPerSecond = options.downBytesPerSecond ?? Number.POSITIVE_INFINITY;
+    this.listeners = new PortTable(this);
+    this.udp = new PortTable(this);
+  }
+}
+
+export function isLoopback(host: string): boolean {
+  return host === '::1' || host.startsWith('127.');
+}

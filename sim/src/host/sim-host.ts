@@ -1,0 +1,171 @@
+/**
+ * SimHost: one process on a simulated machine, seen from both sides. Protocol code sees a Host; a test or
+ * scenario sees the controls: crash, pause, resume, restart, the disk, the clock's error, the link rates.
+ */
+import { createHash, createHmac } from 'node:crypto';
+import type { Clock, Compute, Files, Host, Http, Network, Payload, Random } from '@skep/p2p-core/host';
+import type { SimDisk } from './disk.ts';
+import type { Fabric } from './fabric.ts';
+import { SimFiles } from './files.ts';
+import { SimHttp } from './http.ts';
+import type { Machine } from './machine.ts';
+import { SimPayload } from './payload.ts';
+import type { SimProcess } from './sim-process.ts';
+import type { Surroundings } from './sockets.ts';
+import { SimNetwork } from './sockets.ts';
+import type { Trace } from './trace.ts';
+
+export interface CrashOptions {
+  /**
+   * `process` (the default): the kernel lives, resets its connections and refuses new ones, and the disk
+   * keeps all that was done. `machine`: power loss; peers hear nothing at all.
+   */
+  readonly kind?: 'process' | 'machine';
+  /** On a machine's crash: the chance of each write since its last sync to be lost. Default 0. */
+  readonly unsyncedLossRate?: number;
+}
+
+/** What a SimHost needs of its world. */
+export interface SimHostComponents {
+  readonly machine: Machine;
+  readonly process: SimProcess;
+  readonly random: Random;
+  readonly fabric: Fabric;
+  readonly trace: Trace;
+  readonly surroundings: Surroundings;
+  now(): number;
+  wallTime(): number;
+  /** Makes the next generation, with the options of this one. */
+  restart(): SimHost;
+}
+
+export class SimHost implements Host {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly net: Network;
+  readonly http: Http;
+  readonly files: Files;
+  readonly payload: Payload;
+  readonly compute: Compute = COMPUTE;
+  /** How many processes the machine has had, this one counted. */
+  readonly generation: number;
+  readonly #components: SimHostComponents;
+
+  constructor(components: SimHostComponents, generation: number) {
+    this.#components = components;
+    this.generation = generation;
+    const { machine, process, now } = components;
+    const { disk } = machine;
+    this.clock = new SimClock(components);
+    this.random = components.random;
+    const net = new SimNetwork({ ...components, now }, components.surroundings);
+    this.net = net;
+    this.http = new SimHttp({ process, net, now });
+    this.files = new SimFiles({ process, disk, wallTime: components.wallTime });
+    this.payload = new SimPayload({ process, disk });
+  }
+
+  get address(): string {
+    return this.#components.machine.address;
+  }
+
+  get state(): 'running' | 'paused' | 'dead' {
+    return this.#components.process.state;
+  }
+
+  get disk(): SimDisk {
+    return this.#components.machine.disk;
+  }
+
+  /** By how much this machine's wallTime is wrong; `now` is not moved by it. */
+  get clockSkewMs(): number {
+    return this.#components.machine.clockSkewMs;
+  }
+
+  set clockSkewMs(skewMs: number) {
+    this.#components.machine.clockSkewMs = skewMs;
+  }
+
+  /** Rates of the machine's link, each way; they count for what is sent from now on. */
+  setLink(rates: { readonly upBytesPerSecond?: number; readonly downBytesPerSecond?: number }): void {
+    const { machine } = this.#components;
+    machine.upBytesPerSecond = rates.upBytesPerSecond ?? machine.upBytesPerSecond;
+    machine.downBytesPerSecond = rates.downBytesPerSecond ?? machine.downBytesPerSecond;
+  }
+
+  /** SIGKILL or power loss. What the dead code still calls does nothing, and what it awaits never comes. */
+  crash({ kind = 'process', unsyncedLossRate = 0 }: CrashOptions = {}): void {
+    const { machine, process } = this.#components;
+    if (process.isDead) return;
+    this.#trace('crash');
+    for (const connection of [...machine.connections]) connection.abandon(kind === 'process');
+    machine.connections.clear();
+    machine.listeners.clear();
+    machine.udp.clear();
+    process.die();
+    if (kind === 'process') return;
+    machine.isOn = false;
+    machine.disk.loseUnsynced(unsyncedLossRate);
+  }
+
+  /** SIGSTOP: timers and deliveries wait while the clock goes on; the kernel goes on acknowledging. */
+  pause(): void {
+    this.#trace('pause');
+    this.#components.process.pause();
+  }
+
+  /** SIGCONT: what waited happens now, in the order it came. */
+  resume(): void {
+    this.#trace('resume');
+    this.#components.process.resume();
+  }
+
+  /** Ends this process, if it still lives, and starts the next on the same address and disk. */
+  restart(): SimHost {
+    this.crash();
+    return this.#components.restart();
+  }
+
+  #trace(kind: 'crash' | 'pause' | 'resume'): void {
+    const { machine, trace, now } = this.#components;
+    trace.add(now(), kind, machine, machine, this.generation);
+  }
+}
+
+class SimClock implements Clock {
+  readonly #components: SimHostComponents;
+
+  constructor(components: SimHostComponents) {
+    this.#components = components;
+  }
+
+  now(): number {
+    return this.#components.now();
+  }
+
+  wallTime(): number {
+    return this.#components.wallTime();
+  }
+
+  setTimer(delayMs: number, callback: () => void): { cancel(): void } {
+    const { process } = this.#components;
+    if (process.isDead) return { cancel: () => undefined };
+    let isCancelled = false;
+    const event = process.later(Math.max(delayMs || 0, 0), () => {
+      // Cancelled while a pause held it back.
+      if (!isCancelled) callback();
+    });
+    return {
+      cancel: () => {
+        isCancelled = true;
+        process.cancel(event);
+      },
+    };
+  }
+}
+
+const COMPUTE: Compute = {
+  parallelism: 1,
+  hash: (algorithm, bytes) => new Uint8Array(createHash(algorithm).update(bytes).digest()),
+  hmacSha256: (key, bytes) => new Uint8Array(createHmac('sha256', key).update(bytes).digest()),
+};

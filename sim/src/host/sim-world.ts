@@ -1,0 +1,206 @@
+/**
+ * SimWorld: everything simulated nodes share. One event queue, one virtual clock, one seed from which all
+ * chance is drawn, and the network between the machines. A run with one seed takes one course, always;
+ * `traceHash` proves it.
+ */
+import { addressFamily, HostError } from '@skep/p2p-core/host';
+import type { DiskOptions } from './disk.ts';
+import { SimDisk } from './disk.ts';
+import type { RunOptions, RunResult } from './driver.ts';
+import { drive } from './driver.ts';
+import { EventQueue } from './event-queue.ts';
+import type { FabricOptions } from './fabric.ts';
+import { Fabric } from './fabric.ts';
+import { isLoopback, Machine } from './machine.ts';
+import { RandomStream } from './random-stream.ts';
+import { SimHost } from './sim-host.ts';
+import { SimProcess } from './sim-process.ts';
+import type { TraceEntry } from './trace.ts';
+import { Trace } from './trace.ts';
+
+export interface SimWorldOptions {
+  /** Decides everything that chance decides. */
+  readonly seed: number | string;
+  readonly network?: FabricOptions;
+  /** How long looking up a name takes. Default 20. */
+  readonly nameLookupMs?: number;
+  /** wallTime of a right clock when the world begins. Default: 2026-01-01. */
+  readonly startWallTimeMs?: number;
+  /** Whether reaching for the real clock, timers, chance or network fails the run. Default true. */
+  readonly guard?: boolean;
+  /** Told of each entry of the trace: to find where two runs that should be one part ways. */
+  readonly onTrace?: (entry: TraceEntry) => void;
+}
+
+export interface SimHostOptions {
+  /** The machine's IPv4 address, its own in this world. */
+  readonly address: string;
+  /** Default: no limit. */
+  readonly upBytesPerSecond?: number;
+  readonly downBytesPerSecond?: number;
+  readonly clockSkewMs?: number;
+  readonly disk?: DiskOptions;
+  /** Told what callbacks threw. Default: the run fails with it. */
+  readonly onUncaught?: (error: unknown) => void;
+}
+
+export class SimWorld {
+  readonly #options: SimWorldOptions;
+  readonly #queue = new EventQueue();
+  readonly #trace: Trace;
+  readonly #fabric: Fabric;
+  readonly #machines = new Map<string, Machine>();
+  readonly #names = new Map<string, readonly string[]>();
+  readonly #failures: unknown[] = [];
+  #nowMs = 0;
+
+  constructor(options: SimWorldOptions) {
+    this.#options = options;
+    this.#trace = new Trace(options.onTrace);
+    const components = { queue: this.#queue, now: () => this.#nowMs, seed: options.seed };
+    this.#fabric = new Fabric(components, options.network ?? {});
+  }
+
+  /** Virtual milliseconds since the world began. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** A new machine and the first process on it. Throws address-in-use, address-unavailable. */
+  createHost(options: SimHostOptions): SimHost {
+    const { address } = options;
+    if (addressFamily(address) !== 4 || isLoopback(address))
+      throw new HostError('address-unavailable', `${address} is no machine's IPv4 address. Choose another.`);
+    if (this.#machines.has(address))
+      throw new HostError('address-in-use', `The world has a machine at ${address} already. Choose another.`);
+    const { seed } = this.#options;
+    const machine: Machine = new Machine({
+      ordinal: this.#machines.size,
+      address,
+      random: new RandomStream(seed, `network/${address}`),
+      disk: new SimDisk(
+        {
+          random: new RandomStream(seed, `disk/${address}`),
+          now: () => this.#nowMs,
+          wallTime: () => this.#wallTimeOf(machine),
+        },
+        options.disk,
+      ),
+      upBytesPerSecond: options.upBytesPerSecond,
+      downBytesPerSecond: options.downBytesPerSecond,
+    });
+    machine.clockSkewMs = options.clockSkewMs ?? 0;
+    this.#machines.set(address, machine);
+    return this.#start(machine, options, 1);
+  }
+
+  /** Gives a name to addresses for `Network.resolve`; no addresses take it away. */
+  setName(name: string, addresses: readonly string[]): void {
+    this.#names.set(name, addresses);
+  }
+
+  /** Cuts two groups of addresses off from each other, both ways. The returned function heals this cut alone. */
+  partition(groupA: Iterable<string>, groupB: Iterable<string>): () => void {
+    const a = new Set(groupA);
+    const b = new Set(groupB);
+    const heals = [this.#fabric.cut({ from: a, to: b }), this.#fabric.cut({ from: b, to: a })];
+    return () => {
+      for (const heal of heals) heal();
+    };
+  }
+
+  /** Lets nothing through from one group to the other; the way back stays open. */
+  cutOneWay(from: Iterable<string>, to: Iterable<string>): () => void {
+    return this.#fabric.cut({ from: new Set(from), to: new Set(to) });
+  }
+
+  /** Ends all cuts. */
+  heal(): void {
+    this.#fabric.healAll();
+  }
+
+  /** Calls `action` at a virtual time, as the world itself: to inject a fault, say. */
+  at(timeMs: number, action: () => void): void {
+    this.#queue.add(Math.max(timeMs, this.#nowMs), action);
+  }
+
+  /**
+   * Lets time pass until what the options say, or until nothing is left to happen. Rejects with the first
+   * uncaught throw or reach past the Host seam.
+   */
+  run(options: RunOptions = {}): Promise<RunResult> {
+    return drive(
+      {
+        queue: this.#queue,
+        guard: this.#options.guard ?? true,
+        failures: this.#failures,
+        advanceTo: (timeMs) => {
+          this.#nowMs = timeMs;
+        },
+      },
+      options,
+    );
+  }
+
+  /** Lets time pass until `promise` settles, and settles the same. Rejects if it cannot, or not by `untilMs`. */
+  async complete<T>(promise: Promise<T>, options: { readonly untilMs?: number } = {}): Promise<T> {
+    let isSettled = false;
+    const settled = () => {
+      isSettled = true;
+    };
+    promise.then(settled, settled);
+    const { reason } = await this.run({ ...options, until: () => isSettled });
+    if (!isSettled)
+      throw new Error(
+        reason === 'idle'
+          ? 'The awaited promise cannot settle: nothing is left to happen in the world.'
+          : `The awaited promise had not settled at ${this.#nowMs} ms.`,
+      );
+    return promise;
+  }
+
+  /** 16 hex digits over all that crossed the network and all faults so far. */
+  traceHash(): string {
+    return this.#trace.hash();
+  }
+
+  #start(machine: Machine, options: SimHostOptions, generation: number): SimHost {
+    const now = () => this.#nowMs;
+    const onUncaught = options.onUncaught ?? ((error: unknown) => void this.#failures.push(error));
+    const world = this;
+    const process = new SimProcess(
+      {
+        queue: this.#queue,
+        get nowMs() {
+          return world.#nowMs;
+        },
+      },
+      onUncaught,
+    );
+    machine.isOn = true;
+    this.#trace.add(this.#nowMs, 'start', machine, machine, generation);
+    return new SimHost(
+      {
+        machine,
+        process,
+        now,
+        random: new RandomStream(this.#options.seed, `host/${machine.address}/${generation}`),
+        fabric: this.#fabric,
+        trace: this.#trace,
+        surroundings: {
+          machineAt: (address) => this.#machines.get(address),
+          namesOf: (name) => (name === 'localhost' ? ['127.0.0.1'] : this.#names.get(name)),
+          nameLookupMs: this.#options.nameLookupMs ?? 20,
+        },
+        wallTime: () => this.#wallTimeOf(machine),
+        restart: () => this.#start(machine, options, generation + 1),
+      },
+      generation,
+    );
+  }
+
+  #wallTimeOf(machine: Machine): number {
+    const startMs = this.#options.startWallTimeMs ?? Date.UTC(2026, 0, 1);
+    return startMs + this.#nowMs + machine.clockSkewMs;
+  }
+}
