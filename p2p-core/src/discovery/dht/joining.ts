@@ -5,6 +5,7 @@
 import type { Address, Clock, Random, Timer } from '../../host/host.ts';
 import { shuffle } from '../../host/random.ts';
 import type { DhtNode } from './dht-node.ts';
+import { randomIdSharingPrefix } from './node-id.ts';
 import { BUCKET_SIZE } from './routing-table.ts';
 
 const FIRST_PAUSE_MS = 100;
@@ -28,6 +29,7 @@ export class Joining {
   #pauseMs = FIRST_PAUSE_MS;
   #timer: Timer | undefined;
   #cancelLookup: (() => void) | undefined;
+  #hasSpread = false;
   #isClosed = false;
 
   constructor(components: JoiningComponents, bootstrap: readonly Address[], hints: readonly Address[]) {
@@ -97,6 +99,20 @@ export class Joining {
     );
   }
 
+  /**
+   * Once, after the first look-up of our own id has filled the near buckets: fills the far ones (Kademlia, section 2.3). Without
+   * it a node knows its own corner only, and reaches the rest through the bootstrap nodes alone.
+   */
+  #spread(): void {
+    const { node, random } = this.#components;
+    if (this.#hasSpread || node.table.bucketCount < 2) return;
+    this.#hasSpread = true;
+    for (let depth = 0; depth < node.table.bucketCount - 1; depth++) {
+      const target = randomIdSharingPrefix(random, node.table.ownId, depth);
+      node.lookup({ target, method: 'find_node', onDone: () => {} });
+    }
+  }
+
   /** Does not wait for the attempt before: what still answers to that one enters the table all the same. */
   #attempt(): void {
     const { node, clock } = this.#components;
@@ -107,6 +123,7 @@ export class Joining {
       seeds: this.#drawSeeds(),
       onDone: () => {
         this.#cancelLookup = undefined;
+        this.#spread();
       },
     });
     this.#timer = clock.setTimer(this.#pauseMs, () => {

@@ -23,6 +23,12 @@ export const QUESTIONABLE_AFTER_MS = 15 * 60_000;
 /** This many unanswered queries in a row make a node bad. */
 const BAD_AFTER_FAILURES = 2;
 
+/**
+ * Until then our own lookups still try a bad node that nobody replaced. Others are not told of it, but if nobody ever asked it
+ * again, loss alone could cut a node off from half of the id space.
+ */
+const GONE_AFTER_FAILURES = 8;
+
 const PLACES = 2 * BUCKET_SIZE;
 const FIRST_BUCKETS = 2;
 
@@ -90,6 +96,7 @@ export class RoutingTable {
     const known = this.#placeOfId(id);
     if (known < 0 || !packEndpoint(address, this.#packed, 0) || !this.#hasEndpoint(known)) return false;
     this.#heardAtMs[known] = nowMs;
+    this.#failures[known] = 0;
     return true;
   }
 
@@ -123,19 +130,19 @@ export class RoutingTable {
     return undefined;
   }
 
-  /** Up to `count` (at most 16) nodes closest to `target` that are not bad, the closest first. */
+  /** Up to `count` (at most 16) nodes closest to `target` to ask ourselves, the closest first; bad ones until they are gone. */
   closest(target: Uint8Array, count: number): Contact[] {
-    const found = this.#findNearest(target, count);
+    const found = this.#findNearest(target, count, GONE_AFTER_FAILURES);
     const contacts: Contact[] = [];
     for (let index = 0; index < found; index++) contacts.push(this.#contactAt(nearest[index]!));
     return contacts;
   }
 
   /**
-   * The same as compact node info, 26 bytes each, written to the start of `out`. Returns how many bytes were written.
+   * What others are told: the closest that are not bad, as compact node info of 26 bytes each, written to the start of `out`. Returns how many bytes were written.
    */
   writeClosest(target: Uint8Array, count: number, out: Uint8Array): number {
-    const found = this.#findNearest(target, count);
+    const found = this.#findNearest(target, count, BAD_AFTER_FAILURES);
     for (let index = 0; index < found; index++) {
       const from = nearest[index]! * NODE_INFO_LENGTH;
       const to = index * NODE_INFO_LENGTH;
@@ -223,23 +230,30 @@ export class RoutingTable {
    * Fills `nearest`. With p the bits that target and own id share, bucket p is nearer to the target than all deeper buckets
    * together, and these nearer than p-1, p-2 and so on: whole groups are taken until there are enough.
    */
-  #findNearest(target: Uint8Array, count: number): number {
+  #findNearest(target: Uint8Array, count: number, maxFailures: number): number {
     const home = this.#bucketOf(target, 0);
-    let found = this.#collect(target, count, home, home + 1, 0);
-    if (found < count) found = this.#collect(target, count, home + 1, this.#buckets, found);
+    let found = this.#collect(target, count, home, home + 1, 0, maxFailures);
+    if (found < count) found = this.#collect(target, count, home + 1, this.#buckets, found, maxFailures);
     for (let bucket = home - 1; bucket >= 0 && found < count; bucket--)
-      found = this.#collect(target, count, bucket, bucket + 1, found);
+      found = this.#collect(target, count, bucket, bucket + 1, found, maxFailures);
     return found;
   }
 
   /** Insertion-sorts the nodes of buckets [from, to) behind the `found` ones, which are all nearer. */
-  #collect(target: Uint8Array, count: number, from: number, to: number, found: number): number {
+  #collect(
+    target: Uint8Array,
+    count: number,
+    from: number,
+    to: number,
+    found: number,
+    maxFailures: number,
+  ): number {
     const nodes = this.#nodes;
     const fixed = found;
     let end = found;
     for (let bucket = from; bucket < to; bucket++) {
       for (let place = bucket * PLACES; place < this.#liveEnd(bucket); place++) {
-        if (this.#failures[place]! >= BAD_AFTER_FAILURES) continue;
+        if (this.#failures[place]! >= maxFailures) continue;
         const at = place * NODE_INFO_LENGTH;
         let index = end;
         while (
