@@ -47,6 +47,9 @@ export interface ElectionComponents {
   readonly standingOf: (member: MemberId) => Standing | undefined;
 }
 
+/** The wait after a lost candidacy doubles at most this often. */
+const MAX_DOUBLINGS = 3;
+
 export class Election {
   readonly #random: Random;
   readonly #standingOf: (member: MemberId) => Standing | undefined;
@@ -67,6 +70,10 @@ export class Election {
   #resendMs = 0;
   #grants = new Set<string>();
   #answered = new Set<string>();
+  /** Candidacies lost since the last leader; each makes the next wait longer. */
+  #losses = 0;
+  /** Stood back once already for another's pre-vote since the last leader. */
+  #yielded = false;
   #persistSeq = 0;
   #persisting = new Map<number, VoteRecord>();
   #held: { readonly seq: number; readonly output: ElectionOutput }[] = [];
@@ -121,7 +128,7 @@ export class Election {
         break;
       case 'pre-candidate':
       case 'candidate':
-        if (now >= this.#deadlineMs) this.#follow(now, this.#timing.retryMs);
+        if (now >= this.#deadlineMs) this.#lose(now);
         else if (now >= this.#resendMs) this.#askForVotes(now);
         break;
     }
@@ -139,6 +146,7 @@ export class Election {
         this.#leaderHeardMs = now;
         this.#leaseShownUntilMs = now + shown.leaseMs;
         this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+        this.#startAfresh();
       }
     } else if (!shown.leading && shown.term >= this.#term && sameMember(from, this.#leader)) {
       this.#vacate(now);
@@ -149,14 +157,13 @@ export class Election {
   receive(now: number, from: MemberId, message: RingMessage, sender: Pick<Envelope, 'term' | 'version'>) {
     this.#noticeDeadLeader(now);
     switch (message.kind) {
-      case 'pre-vote':
-        this.#answer(
-          from,
-          'pre-vote-answer',
-          message.round,
-          this.#wouldVote(now, from, message.round, sender.version),
-        );
+      case 'pre-vote': {
+        this.#yieldTo(now, from, message.round);
+        const granted =
+          message.round > this.#term && this.#wouldVote(now, from, message.round, sender.version);
+        this.#answer(from, 'pre-vote-answer', message.round, granted);
         break;
+      }
       case 'vote':
         this.#voteRequested(now, from, message.round, sender.version);
         break;
@@ -223,6 +230,7 @@ export class Election {
     this.#setLeader(undefined);
     this.#leaseShownUntilMs = Number.NEGATIVE_INFINITY;
     this.#leaderHeardMs = Number.NEGATIVE_INFINITY;
+    this.#startAfresh();
     if (this.#role === 'follower') this.#deadlineMs = now + this.#between(this.#timing.staggerMs);
   }
 
@@ -270,13 +278,13 @@ export class Election {
     }
   }
 
-  /** The rules by which a vote is given, except that of one vote a term. */
+  /** The rules by which a vote is given, except for those of terms. */
   #wouldVote(now: number, candidate: MemberId, round: number, version: number): boolean {
     const me = this.#me;
     if (me === undefined || !this.#isVoter || round <= me.admittedAtTerm) return false;
     // A candidate with an older configuration may count voters that are no more.
     if (this.#voter(candidate) === undefined || version < this.#configuration.version) return false;
-    return round > this.#term && !this.#sticks(now);
+    return !this.#sticks(now);
   }
 
   #sticks(now: number): boolean {
@@ -285,7 +293,8 @@ export class Election {
   }
 
   #voteRequested(now: number, candidate: MemberId, round: number, version: number): void {
-    if (this.#wouldVote(now, candidate, round, version)) {
+    const unvoted = this.#votedFor === undefined && round === this.#term;
+    if ((round > this.#term || unvoted) && this.#wouldVote(now, candidate, round, version)) {
       this.#adoptTerm(now, round);
       this.#votedFor = candidate;
       this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
@@ -318,6 +327,47 @@ export class Election {
     this.#answered.add(formatMember(from));
     if (answer.granted) this.#count(now, from);
     else if (senderTerm > this.#term) this.#adoptTerm(now, senderTerm);
+    else if (!this.#canStillWin()) this.#lose(now);
+  }
+
+  /** Whether those who granted, and those alive who have not answered yet, would make a majority. */
+  #canStillWin(): boolean {
+    const possible = this.#configuration.members.filter((member) => {
+      if (!member.voter) return false;
+      const key = formatMember(member);
+      // Its own vote, when not counted yet, is still being persisted.
+      if (this.#grants.has(key) || sameMember(member, this.#self)) return true;
+      return !this.#answered.has(key) && !isDead(this.#standingOf(member) ?? 'dead');
+    });
+    return possible.length >= majorityOf(this.#configuration);
+  }
+
+  /**
+   * Who promises a pre-vote does not stand at the same moment, and of two that ask for pre-votes in one round
+   * the one later in the order of slots stands back; else both would go on to split the vote. Once only:
+   * the other may be asking without being able to hear.
+   */
+  #yieldTo(now: number, other: MemberId, round: number): void {
+    if (this.#yielded || round !== this.#term + 1 || this.#voter(other) === undefined) return;
+    const standsLater = this.#role === 'pre-candidate' && other.slot < this.#self.slot;
+    if (!standsLater && this.#role !== 'follower') return;
+    this.#yielded = true;
+    const deadlineMs = this.#deadlineMs;
+    this.#follow(now, this.#timing.retryMs);
+    if (!standsLater) this.#deadlineMs = Math.max(deadlineMs, this.#deadlineMs);
+  }
+
+  /** A candidacy has failed: waits longer from time to time, so that a ring without a majority is quiet. */
+  #lose(now: number): void {
+    const [least, most] = this.#timing.retryMs;
+    const factor = 2 ** Math.min(this.#losses, MAX_DOUBLINGS);
+    this.#losses += 1;
+    this.#follow(now, [least * factor, most * factor]);
+  }
+
+  #startAfresh(): void {
+    this.#losses = 0;
+    this.#yielded = false;
   }
 
   #count(now: number, voter: MemberId): void {

@@ -100,8 +100,8 @@ describe('detection', () => {
 
 describe('succession', () => {
   it('has a new leader with a lease within 500 ms of the evidence', () => {
-    for (const seed of seeds) {
-      const { world, leader, followers } = settledRing(seed, { persistMs: [1, 10] });
+    for (const seed of Array.from({ length: 200 }, (_, index) => index + 1)) {
+      const { world, leader, followers } = settledRing(seed, { persistMs: [2, 20] });
       const member = world.node(leader).id;
       world.crash(leader);
       const crashedMs = world.nowMs;

@@ -16,7 +16,7 @@ export interface RingTiming {
   readonly staggerMs: readonly [number, number];
   /** A candidacy without a majority by then ends. */
   readonly candidacyMs: readonly [number, number];
-  /** After a lost candidacy the next one waits this long. */
+  /** After a lost candidacy the next one waits this long, and up to eight times that after more of them. */
   readonly retryMs: readonly [number, number];
   /** Vote requests without an answer are sent again. */
   readonly resendMs: number;
