@@ -46,7 +46,9 @@ export const AgentConfig = z
     orphanMs: z.int().min(1_000),
     uploadBytesPerSecond: z.int().min(0),
     downloadBytesPerSecond: z.int().min(0),
-    /** Directory to remove when the machine ends for good (orphaned), so that nothing is left behind. */
+    /** Of an ephemeral cluster: removed by the machine if it ends as an orphan. */
+    ephemeralDirectory: z.string().min(1).optional(),
+    /** Removed whole by the last orphan: when no process that an identity file below it names lives any more. */
     ephemeralRoot: z.string().min(1).optional(),
   })
   .meta({ id: 'AgentConfig' });

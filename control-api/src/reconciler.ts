@@ -3,7 +3,6 @@
  * repeated, so a crash between deciding, doing and saying loses and doubles nothing. A slot's effects happen
  * one after the other, those of different slots side by side.
  */
-import type { AgentConfig } from '@skep/contract';
 import type { Clock, Random, Timer } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
@@ -17,7 +16,13 @@ import {
   decideStopped,
 } from './decisions/machine-life.ts';
 import { type EffectRow, effectKey, machineKey } from './decisions/rows.ts';
-import { LaunchError, type Launcher, type MachineExit, type MachineRef } from './ports/launcher.ts';
+import {
+  LaunchError,
+  type Launcher,
+  type LaunchRequest,
+  type MachineExit,
+  type MachineRef,
+} from './ports/launcher.ts';
 import { ProblemError } from './problems.ts';
 import { rowsTopic, type Wakeups } from './wakeups.ts';
 
@@ -31,10 +36,7 @@ export interface ReconcilerComponents {
 
 export interface ReconcilerOptions {
   readonly machineRef: (machine: Omit<MachineRef, 'token'>) => MachineRef;
-  readonly configFor: (
-    state: ClusterState,
-    machine: MachineRef,
-  ) => Omit<AgentConfig, 'dataDirectory' | 'ephemeralRoot'>;
+  readonly configFor: (state: ClusterState, machine: MachineRef) => LaunchRequest['config'];
   /** How long a machine told to end is given before it is made to. */
   readonly stopGraceMs: number;
   /** How long a launched machine may take to join before the next attempt. */

@@ -57,8 +57,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => agent.stop());
   const end = await agent.ended;
   log.info('ended', { reason: end });
-  const { dataDirectory, ephemeralRoot } = config;
-  if (end === 'orphaned' && ephemeralRoot !== undefined) removeRemains({ dataDirectory, ephemeralRoot });
+  if (end === 'orphaned') removeRemains(config);
   await host.close();
   process.exit(end === 'refused' ? 1 : 0);
 }

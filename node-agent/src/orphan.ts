@@ -4,16 +4,19 @@
  */
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { AgentConfig } from '@skep/contract';
 import { isAlive, type ProcessIdentity } from '@skep/p2p-core/process-identity';
 
 /** Files by which processes that use the cluster's directory are known, pid and start time in each. */
 const identityFiles = new Set(['machine.json', 'owner.json']);
 
-/** `dataDirectory` lies below `ephemeralRoot`, the directory of the whole cluster. */
-export function removeRemains(config: { dataDirectory: string; ephemeralRoot: string }): void {
-  rmSync(config.dataDirectory, { recursive: true, force: true });
-  const others = identitiesBelow(config.ephemeralRoot).filter((identity) => identity.pid !== process.pid);
-  if (!others.some(isAlive)) rmSync(config.ephemeralRoot, { recursive: true, force: true });
+/** Does nothing unless the configuration is that of an ephemeral cluster's machine. */
+export function removeRemains(config: Pick<AgentConfig, 'ephemeralDirectory' | 'ephemeralRoot'>): void {
+  const { ephemeralDirectory: own, ephemeralRoot: root } = config;
+  if (own !== undefined) rmSync(own, { recursive: true, force: true });
+  if (root === undefined) return;
+  const others = identitiesBelow(root).filter((identity) => identity.pid !== process.pid);
+  if (!others.some(isAlive)) rmSync(root, { recursive: true, force: true });
 }
 
 function identitiesBelow(root: string): ProcessIdentity[] {

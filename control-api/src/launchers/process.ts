@@ -9,6 +9,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import type { AgentConfig } from '@skep/contract';
 import type { Host, Timer } from '@skep/p2p-core/host';
 import {
   identifyProcess,
@@ -38,6 +39,8 @@ export interface ProcessLauncherOptions {
   readonly agentProgram: string;
   /** @default 127.0.0.1 */
   readonly host?: string;
+  /** What the last orphan of an ephemeral cluster removes, if all who would clean up were killed. */
+  readonly ephemeralRoot?: string;
   /** Environment of the agents, beside SKEP_CONFIG. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
@@ -109,7 +112,8 @@ export class ProcessLauncher implements Launcher {
     return this.#inTurn(request.machine, async () => {
       const { machine } = request;
       const known = this.#claim(machine);
-      if (known === 'called-off') {
+      // A claim that its maker died over, half written, can be nobody's any more.
+      if (known === 'called-off' || (known === 'unreadable' && !this.#hasProcess(machine))) {
         throw new LaunchError(
           'called-off',
           `${machine.slot}@${machine.generation} was stopped before it was launched`,
@@ -183,11 +187,19 @@ export class ProcessLauncher implements Launcher {
     const whole = {
       ...config,
       dataDirectory,
-      ...(ephemeral ? { ephemeralRoot: this.#directories.slot(machine) } : {}),
+      ...(ephemeral ? this.#ephemeral(machine) : {}),
     };
     // Renamed into place: an agent that starts twice reads the whole of it or nothing.
     await writeFile(`${path}.new`, JSON.stringify(whole, null, 2), { mode: ownerOnly });
     await rename(`${path}.new`, path);
+  }
+
+  #ephemeral(machine: MachineRef): Pick<AgentConfig, 'ephemeralDirectory' | 'ephemeralRoot'> {
+    const { ephemeralRoot } = this.#options;
+    return {
+      ephemeralDirectory: this.#directories.slot(machine),
+      ...(ephemeralRoot ? { ephemeralRoot } : {}),
+    };
   }
 
   /** Starts a process for the token and resolves with the one that became the machine, this or another. */

@@ -27,7 +27,7 @@ export interface SlotAddresses {
 export interface LaunchRequest {
   readonly machine: MachineRef;
   /** The launcher adds what only it can know: directories. */
-  readonly config: Omit<AgentConfig, 'dataDirectory' | 'ephemeralRoot'>;
+  readonly config: Omit<AgentConfig, 'dataDirectory' | 'ephemeralDirectory' | 'ephemeralRoot'>;
   /** The machine removes its data when it ends for good. */
   readonly ephemeral: boolean;
 }
