@@ -46,13 +46,15 @@ async function get(context: Context, text: string, flags: GetFlags): Promise<und
     );
   }
   const isPrivate = source.kind === 'metainfo' && source.metainfo.info.private;
+  const infoHash = source.kind === 'magnet' ? source.magnet.infoHash : source.metainfo.info.infoHash;
+  const resume = resumeDirectory(host, env, infoHash, flags.output);
   const node = await openNode(host, flags, isPrivate);
   const started = host.clock.now();
   try {
     const torrent = await node.add({
       ...(source.kind === 'magnet' ? { magnet: source.text } : { metainfo: source.metainfo }),
       contentRoot: flags.output,
-      stateDirectory: resumeDirectory(host, env, flags.output),
+      stateDirectory: resume,
       mode: 'download',
       peers,
       trackers: flags.tracker ?? [],
@@ -77,6 +79,7 @@ async function get(context: Context, text: string, flags: GetFlags): Promise<und
     if (flags.seed) await showUntilEnd(context, torrent);
     // Complete: the next run needs no memory of this one.
     await node.remove(torrent);
+    await host.files.remove(resume);
     return undefined;
   } finally {
     await node.close();
@@ -150,7 +153,7 @@ function hasNowhereToAsk(source: TorrentSource, flags: GetFlags): boolean {
 }
 
 /** Out of the user's way, and apart for each target: two downloads of one torrent are two. */
-function resumeDirectory(host: Host, env: Context['env'], target: string): string {
-  const name = toHex(host.compute.hash('sha256', new TextEncoder().encode(target))).slice(0, 16);
-  return join(stateDirectory(env), 'downloads', name);
+function resumeDirectory(host: Host, env: Context['env'], infoHash: Uint8Array, target: string): string {
+  const place = toHex(host.compute.hash('sha256', new TextEncoder().encode(target))).slice(0, 16);
+  return join(stateDirectory(env), 'downloads', `${toHex(infoHash)}-${place}`);
 }

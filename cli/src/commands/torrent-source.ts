@@ -1,7 +1,13 @@
 /** What `FILE|MAGNET` on the command line names, and the addresses given beside it. */
 import type { Address, Host } from '@skep/p2p-core/host';
 import { addressFamily, HostError } from '@skep/p2p-core/host';
-import { type Magnet, type Metainfo, parseMagnet, parseMetainfo } from '@skep/p2p-core/metainfo';
+import {
+  type Magnet,
+  type Metainfo,
+  MetainfoError,
+  parseMagnet,
+  parseMetainfo,
+} from '@skep/p2p-core/metainfo';
 import type { HostAndPort } from '../arguments.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
@@ -38,6 +44,7 @@ export async function readTorrentFile(host: Host, path: string): Promise<Metainf
     }
     throw error;
   }
+  if (bytes.length === 0) throw new MetainfoError('truncated', `The torrent file ${path} is empty.`);
   return parseMetainfo(host.compute, bytes);
 }
 

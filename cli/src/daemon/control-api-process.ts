@@ -20,6 +20,8 @@ export interface ControlApiLaunch {
   readonly logFile: string;
   /** When its standard input ends it deletes the ephemeral clusters, removes its state and ends. */
   readonly exitWithParent: boolean;
+  /** What the last orphaned agent of an ephemeral cluster removes, should everybody else be killed. */
+  readonly ephemeralRoot?: string;
 }
 
 export interface ControlApiProcess {
@@ -65,6 +67,7 @@ function environmentOf(launch: ControlApiLaunch): Record<string, string> {
     SKEP_LISTEN: `127.0.0.1:${launch.port}`,
     SKEP_ADMIN_TOKEN_FILE: launch.adminTokenFile,
     ...(launch.viewerTokenFile === undefined ? {} : { SKEP_VIEWER_TOKEN_FILE: launch.viewerTokenFile }),
+    ...(launch.ephemeralRoot === undefined ? {} : { SKEP_EPHEMERAL_ROOT: launch.ephemeralRoot }),
     SKEP_EXIT_WITH_PARENT: launch.exitWithParent ? '1' : '0',
   };
 }

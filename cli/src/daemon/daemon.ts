@@ -16,12 +16,17 @@ import {
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Clock } from '@skep/p2p-core/host';
+import {
+  identifyProcess,
+  isAlive,
+  type ProcessIdentity,
+  signalProcess,
+} from '@skep/p2p-core/process-identity';
 import * as z from 'zod';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { pause } from '../timing.ts';
 import { startControlApi } from './control-api-process.ts';
-import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from './process-identity.ts';
 
 export interface DaemonRecord {
   readonly url: string;

@@ -162,7 +162,7 @@ export class Demo {
         await session.api.addTorrent({
           params: { cluster: clusterName },
           body: {
-            metainfo: encodeMetainfo(metainfo).toBase64(),
+            metainfo: Buffer.from(encodeMetainfo(metainfo)).toString('base64'),
             seeds: [{ slot: seedSlot, contentRoot }],
             leeches: 'all',
           },

@@ -7,10 +7,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ApiClient, ApiError, type NodeView } from '@skep/contract';
 import type { Clock, Host } from '@skep/p2p-core/host';
+import {
+  identifyProcess,
+  isAlive,
+  type ProcessIdentity,
+  signalProcess,
+} from '@skep/p2p-core/process-identity';
 import { apiClient } from '../daemon/connect.ts';
 import { type ControlApiProcess, startControlApi } from '../daemon/control-api-process.ts';
 import { newToken, writePrivately } from '../daemon/daemon.ts';
-import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from '../daemon/process-identity.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { pause } from '../timing.ts';
@@ -47,6 +52,8 @@ export class DemoSession {
     this.#host = host;
     this.#options = options;
     this.directory = mkdtempSync(join(tmpdir(), 'skep-demo-'));
+    // Agents that lose their control API look here for whether anybody still uses the directory.
+    writePrivately(join(this.directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
     writePrivately(this.#adminTokenFile, this.#adminToken);
     writePrivately(this.#viewerTokenFile, this.viewerToken);
   }
