@@ -1,6 +1,6 @@
 /** Whole nodes on real sockets and files: what the unit tests beside the parts cannot show. */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -89,5 +89,88 @@ describe('a seed and a leech', () => {
     const torrent = await leech.add({ magnet, contentRoot, mode: 'download' });
     await torrent.waitFor(isDone);
     expect(await digests(metainfo, contentRoot)).toEqual(await digests(metainfo, join(scratch, 'seed')));
+  });
+
+  test('what is on disk already is verified and not fetched again', async () => {
+    const metainfo = await makeContent({ 'a.bin': 700_000 });
+    const contentRoot = join(scratch, 'leech');
+    await cp(join(scratch, 'seed'), contentRoot, { recursive: true });
+    const file = await open(join(contentRoot, 'content/a.bin'), 'r+');
+    await file.write(randomBytes(10), 0, 10, 300_000);
+    await file.close();
+    const [seeder, leech] = [await makeNode(), await makeNode()];
+    await seed(seeder, metainfo);
+    const torrent = await leech.add({ metainfo, contentRoot, mode: 'download', peers: [addressOf(seeder)] });
+    expect((await torrent.waitFor(isDone)).downloadedBytes).toBe(metainfo.info.pieceLength);
+  });
+
+  test('a stopped magnet goes on without hashing, without its peers being told, and knows its metadata', async () => {
+    const metainfo = await makeContent({ 'a.bin': 2_000_000 });
+    const magnet = formatMagnet({ infoHash: metainfo.info.infoHash, trackers: [], peers: [] });
+    const contentRoot = join(scratch, 'leech');
+    const dataDirectory = join(scratch, 'state');
+    const seeder = await makeNode();
+    await seed(seeder, metainfo);
+    const first = await makeNode({ dataDirectory });
+    const options = { magnet, contentRoot, mode: 'download' } as const;
+    const begun = await first.add({
+      ...options,
+      peers: [addressOf(seeder)],
+      downloadBytesPerSecond: 2_000_000,
+    });
+    await begun.waitFor((status) => status.pieces.have > 5);
+    await first.close();
+    const had = begun.status().pieces.have;
+    expect(begun.status().state).toBe('stopped');
+
+    const second = await makeNode({ dataDirectory });
+    const torrent = await second.add(options);
+    const status = await torrent.waitFor(({ state }) => state === 'downloading');
+    expect(status.pieces.have).toBe(had);
+    // Nothing had is fetched again; a piece or two were half there when it stopped.
+    const { downloadedBytes } = await torrent.waitFor(isDone);
+    expect(downloadedBytes - metainfo.info.length).toBeLessThan(4 * metainfo.info.pieceLength);
+  });
+
+  test('a seed whose content has rotted is banned, and the download ends right', async () => {
+    const metainfo = await makeContent({ 'a.bin': 2_000_000 });
+    const [rotten, good, leech] = [await makeNode(), await makeNode(), await makeNode()];
+    await cp(join(scratch, 'seed'), join(scratch, 'rotten'), { recursive: true });
+    await seed(rotten, metainfo, { contentRoot: join(scratch, 'rotten') });
+    await writeFile(join(scratch, 'rotten/content/a.bin'), randomBytes(2_000_000));
+    const contentRoot = join(scratch, 'leech');
+    const torrent = await leech.add({ metainfo, contentRoot, mode: 'download', peers: [addressOf(rotten)] });
+    await torrent.waitFor(({ corruptBytes, peers }) => corruptBytes > 0 && peers.connected === 0);
+    expect(torrent.status().peers.known).toBe(0);
+    await seed(good, metainfo);
+    torrent.addPeers([addressOf(rotten), addressOf(good)]);
+    await torrent.waitFor(isDone);
+    expect(await digests(metainfo, contentRoot)).toEqual(await digests(metainfo, join(scratch, 'seed')));
+  });
+
+  test('seeding what is not all there fails with a sentence', async () => {
+    const metainfo = await makeContent({ 'a.bin': 200_000 });
+    const node = await makeNode();
+    const torrent = await node.add({ metainfo, contentRoot: join(scratch, 'nowhere'), mode: 'seed' });
+    await expect(torrent.waitFor(isDone)).rejects.toMatchObject({
+      code: 'content-incomplete',
+      message: expect.stringContaining('4 of 4 pieces'),
+    });
+  });
+
+  test('a port in use is told', async () => {
+    const node = await makeNode();
+    await expect(makeNode({ listen: addressOf(node) })).rejects.toMatchObject({ code: 'address-in-use' });
+  });
+
+  test('a node does not talk to itself, and has each torrent once', async () => {
+    const metainfo = await makeContent({ 'a.bin': 100_000 });
+    const node = await makeNode();
+    const torrent = await seed(node, metainfo);
+    torrent.addPeers([addressOf(node)]);
+    await torrent.waitFor(({ peers }) => peers.known === 0);
+    expect(torrent.status().peers.connected).toBe(0);
+    const again = { metainfo, contentRoot: scratch, mode: 'seed' } as const;
+    await expect(node.add(again)).rejects.toMatchObject({ code: 'exists' });
   });
 });

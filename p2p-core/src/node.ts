@@ -21,7 +21,7 @@ import { PeerConnection } from './torrent/peer-connection.ts';
 import { TokenBucket } from './torrent/rate.ts';
 import { TorrentError } from './torrent/status.ts';
 import { Torrent } from './torrent/torrent.ts';
-import { type HandshakeFlags, WireError } from './wire/peer-messages.ts';
+import type { HandshakeFlags } from './wire/peer-messages.ts';
 
 export interface NodeOptions {
   /** Where peers reach us, TCP and UDP alike; port 0 asks for a free one. */
@@ -239,12 +239,10 @@ class TorrentNode implements Node {
     const connection = new PeerConnection(this.#host, {
       peerId: this.peerId,
       supports: this.#supports,
+      isServed: (infoHash) => this.torrents.has(toHex(infoHash)),
       welcome: (ready, handshake) => {
         this.#strangers.delete(ready);
-        const torrent = this.torrents.get(toHex(handshake.infoHash));
-        if (torrent === undefined)
-          throw new WireError('bad-handshake', 'The peer wants a torrent that is not here.');
-        return torrent.welcome(ready, handshake);
+        return this.torrents.get(toHex(handshake.infoHash))!.welcome(ready, handshake);
       },
       onEnd: (ended) => this.#strangers.delete(ended),
     });

@@ -2,4 +2,5 @@
 export type { PeerSource, PeerSourceKind, SourceFeed, SourceTotals } from './peer-source.ts';
 export { TokenBucket } from './rate.ts';
 export { TorrentError, type TorrentState, type TorrentStatus } from './status.ts';
-export { Torrent, type TorrentComponents, type TorrentOptions } from './torrent.ts';
+export { Torrent } from './torrent.ts';
+export type { TorrentComponents, TorrentOptions } from './torrent-options.ts';

@@ -58,22 +58,12 @@ export class PeerBook {
     return chosen.map((entry) => entry.address);
   }
 
-  /** When the next address will be ready to be tried; Infinity if none will. */
-  nextTryMs(isSeeding: boolean): number {
-    let next = Infinity;
-    for (const entry of this.#entries.values()) {
-      if (!entry.isBusy && !(isSeeding && entry.isSeed)) next = Math.min(next, entry.nextTryMs);
-    }
-    return next;
-  }
-
   /** A connection with the peer that listens there is up. */
   connected(address: Address): void {
     this.add(address);
     const entry = this.#entries.get(formatAddress(address));
     if (entry === undefined) return;
     entry.isBusy = true;
-    entry.failures = 0;
     entry.wasConnected = true;
   }
 
@@ -88,13 +78,9 @@ export class PeerBook {
     if (entry === undefined) return;
     entry.isBusy = false;
     entry.isSeed = outcome.isSeed;
-    if (outcome.failed) entry.failures++;
+    entry.failures = outcome.failed ? entry.failures + 1 : 0;
     const waitMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** entry.failures);
     entry.nextTryMs = nowMs + waitMs * (0.5 + chance);
-  }
-
-  forget(address: Address): void {
-    this.#entries.delete(formatAddress(address));
   }
 
   /** `peerIdHex` may be missing, `address` is where the peer listens. */
@@ -103,6 +89,12 @@ export class PeerBook {
     this.#banned.add(formatAddress(address));
     if (!isLoopback(address.host)) this.#banned.add(address.host);
     if (peerIdHex !== undefined) this.#banned.add(peerIdHex);
+    this.#entries.delete(formatAddress(address));
+  }
+
+  /** That address is of no use, whoever else is on its host. */
+  avoid(address: Address): void {
+    if (this.#banned.size < MAX_BANNED) this.#banned.add(formatAddress(address));
     this.#entries.delete(formatAddress(address));
   }
 

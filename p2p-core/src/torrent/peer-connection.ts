@@ -51,10 +51,12 @@ export interface PeerSession {
 export interface PeerConnectionOptions {
   /** Infohash to ask for: of an outgoing connection. An incoming one leaves it out, and answers what it is asked. */
   readonly infoHash?: Uint8Array;
+  /** Whether an incoming connection may be for this torrent at all. */
+  readonly isServed?: (infoHash: Uint8Array) => boolean;
   readonly peerId: Uint8Array;
   readonly supports: HandshakeFlags;
-  /** The remote's handshake has come: gives the session, or undefined (or throws WireError) to disconnect. */
-  readonly welcome: (connection: PeerConnection, handshake: Handshake) => PeerSession | undefined;
+  /** The remote's handshake has come: gives the session, or throws WireError to disconnect. */
+  readonly welcome: (connection: PeerConnection, handshake: Handshake) => PeerSession;
   /** Once, when the connection ended, whether it ever had a session or not; after the session's own `onClose`. */
   readonly onEnd?: (connection: PeerConnection, reason: string) => void;
 }
@@ -152,7 +154,7 @@ export class PeerConnection implements TcpHandler {
     this.#receivedMs = this.#clock.now();
     this.#cursor.offset = 0;
     try {
-      if (this.#session === undefined && !this.#readHandshake(view)) return 0;
+      if (this.#session === undefined && !this.#readHandshake(view)) return this.isClosed ? view.length : 0;
       this.#readMessages(view);
       if (!this.isClosed) this.#session?.onTurnEnd();
     } catch (error) {
@@ -200,10 +202,22 @@ export class PeerConnection implements TcpHandler {
     this.#cursor.offset = HANDSHAKE_LENGTH;
     this.#remote = handshake;
     this.#handshakeTimer.cancel();
-    if (asked === undefined) this.#sendHandshake(handshake.infoHash);
-    this.#session = this.#options.welcome(this, handshake);
-    if (this.#session === undefined) this.close('The peer is not wanted.');
-    return this.#session !== undefined;
+    if (asked === undefined) {
+      if (this.#options.isServed?.(handshake.infoHash) === false) {
+        throw new WireError('bad-handshake', 'The peer wants a torrent that is not here.');
+      }
+      this.#sendHandshake(handshake.infoHash);
+    }
+    try {
+      this.#session = this.#options.welcome(this, handshake);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      // What was sent still arrives, so that the peer learns who refused it: itself, perhaps.
+      this.#closeReason = error.message;
+      this.#tcp.close();
+      return false;
+    }
+    return true;
   }
 
   #sendHandshake(infoHash: Uint8Array): void {

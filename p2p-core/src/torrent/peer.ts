@@ -39,7 +39,8 @@ export interface Transfer {
 export interface PeerSwarm {
   readonly transfer: Transfer | undefined;
   onInterest(peer: Peer): void;
-  onExtensions(peer: Peer, handshake: ExtensionHandshake): void;
+  /** `peer.extensions` was set. */
+  onExtensions(peer: Peer): void;
   onMetadata(peer: Peer, message: MetadataMessage): void;
   /** The peer runs a DHT node. */
   onDhtNode(address: Address): void;
@@ -175,8 +176,9 @@ export class Peer implements PeerSession, ChokerPeer {
     this.pipeline.stalled();
   }
 
-  get downloadedBytes(): number {
-    return this.#down.total;
+  /** Payload in both directions. */
+  get transferredBytes(): number {
+    return this.#down.total + this.#up.total;
   }
 
   // -------------------------------------------------------------- PeerSession
@@ -303,7 +305,7 @@ export class Peer implements PeerSession, ChokerPeer {
       if (handshake.listenPort !== undefined) {
         this.listenAddress ??= { host: this.connection.remoteAddress.host, port: handshake.listenPort };
       }
-      this.#swarm.onExtensions(this, handshake);
+      this.#swarm.onExtensions(this);
     } else if (id === LOCAL_EXTENSIONS.ut_metadata) {
       const message = decodeMetadataMessage(payload);
       if (message !== undefined) this.#swarm.onMetadata(this, message);

@@ -1,4 +1,5 @@
 /** What a torrent tells of itself. */
+import type { HostError, HostErrorCode } from '../host/host.ts';
 
 export type TorrentState = 'checking' | 'metadata' | 'downloading' | 'seeding' | 'stopped' | 'error';
 
@@ -40,4 +41,15 @@ export class TorrentError extends Error {
     this.name = 'TorrentError';
     this.code = code;
   }
+}
+
+const ADVICE: Partial<Record<HostErrorCode, string>> = {
+  'disk-full': 'The disk is full; free some space and resume the torrent. Nothing verified was lost.',
+  permission: 'The content may not be written; correct the permissions and resume the torrent.',
+  'not-found': 'The directory of the content has vanished; restore it and resume the torrent.',
+};
+
+/** A failure of the disk, told as what to do about it. */
+export function diskError(error: HostError): TorrentError {
+  return new TorrentError(error.code, ADVICE[error.code] ?? `Storing failed: ${error.message}`);
 }

@@ -6,108 +6,59 @@
  * serve, `PieceStore` what is on disk. States: checking → (metadata → checking →) downloading → seeding;
  * `error` when the disk fails, which `resume` leaves again; `stopped` at the end.
  */
-import { equalBytes, toHex } from '../bytes.ts';
-import { type Address, type Host, HostError, type Timer } from '../host/host.ts';
+import { toHex } from '../bytes.ts';
+import type { Address, HostError, Timer } from '../host/host.ts';
 import { parseInfo, pieceLengthAt, type TorrentInfo } from '../metainfo/index.ts';
 import {
   type ExtensionHandshake,
   encodeExtensionHandshake,
-  encodeMetadataMessage,
   LOCAL_EXTENSIONS,
-  METADATA_PIECE_LENGTH,
   type MetadataMessage,
 } from '../wire/extension-messages.ts';
-import { encodeHaves, type Handshake, type HandshakeFlags, WireError } from '../wire/peer-messages.ts';
+import { encodeHaves, type Handshake } from '../wire/peer-messages.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { Choker } from './choker.ts';
 import { Downloads } from './downloads.ts';
-import { MetadataExchange } from './metadata-exchange.ts';
+import { MetadataSession } from './metadata-session.ts';
 import { Peer, type PeerSwarm, type Transfer } from './peer.ts';
-import { PeerBook } from './peer-book.ts';
-import { PeerConnection } from './peer-connection.ts';
-import type { PeerSource, PeerSourceKind, SourceTotals } from './peer-source.ts';
+import type { PeerConnection } from './peer-connection.ts';
+import type { PeerSource, SourceTotals } from './peer-source.ts';
 import { Picker } from './picker.ts';
 import { PieceStore } from './piece-store.ts';
 import { RateLimit, TokenBucket } from './rate.ts';
 import { ResumeFiles } from './resume.ts';
-import { TorrentError, type TorrentState, type TorrentStatus } from './status.ts';
+import { diskError, TorrentError, type TorrentState, type TorrentStatus } from './status.ts';
+import { Swarm, type SwarmEvents } from './swarm.ts';
+import type { TorrentComponents, TorrentOptions } from './torrent-options.ts';
 import { MAX_QUEUED_REQUESTS, Uploads } from './uploads.ts';
+import { Waiters } from './waiters.ts';
 
 const TICK_MS = 1_000;
-const CHECKPOINT_MS = 2_000;
-/** A checkpoint is at most this part of the time: one that takes long comes seldom. */
-const CHECKPOINT_PART = 10;
-const MAX_CONNECTING = 20;
 /** Payload held in memory while pieces are fetched and stored. */
 const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
 const MAX_BUFFERED_PIECES = 512;
 const PEERS_REMEMBERED = 200;
-/** Connections that cross within this time are one meeting: both sides keep the same one. */
-const CROSSING_MS = 5_000;
-
-/** What a torrent shares with the others of its node. */
-export interface TorrentComponents {
-  readonly host: Host;
-  /** 20 bytes. */
-  readonly peerId: Uint8Array;
-  readonly supports: HandshakeFlags;
-  readonly listenPort: number;
-  readonly clientName: string;
-  readonly uploadLimit: TokenBucket;
-  readonly downloadLimit: TokenBucket;
-  readonly sources: readonly PeerSourceKind[];
-  readonly dhtPort: number | undefined;
-  readonly onDhtNode: (address: Address) => void;
-}
-
-export interface TorrentOptions {
-  /** 20 bytes. */
-  readonly infoHash: Uint8Array;
-  /** Left out for a magnet. */
-  readonly info?: TorrentInfo;
-  readonly displayName?: string;
-  readonly contentRoot: string;
-  /** Left out, nothing is remembered: what is on disk is hashed at every start. */
-  readonly stateDirectory?: string;
-  /** `seed` never writes content; `download` fetches what is missing. */
-  readonly mode: 'seed' | 'download';
-  readonly peers: readonly Address[];
-  readonly maxPeers: number;
-  /** Of this torrent alone; Infinity is none. */
-  readonly uploadBytesPerSecond: number;
-  readonly downloadBytesPerSecond: number;
-}
-
-interface Waiter {
-  readonly condition: (status: TorrentStatus) => boolean;
-  readonly resolve: (status: TorrentStatus) => void;
-  readonly reject: (error: TorrentError) => void;
-}
-
 export class Torrent implements PeerSwarm {
   readonly infoHash: Uint8Array;
   readonly #parts: TorrentComponents;
   readonly #options: TorrentOptions;
   readonly #resume: ResumeFiles | undefined;
-  readonly #book = new PeerBook();
-  readonly #peers = new Set<Peer>();
-  readonly #connecting = new Set<PeerConnection>();
+  readonly #swarm: Swarm;
+  readonly #metadata: MetadataSession;
+  readonly #checkpoints: Checkpoints;
   readonly #choker: Choker<Peer>;
   readonly #uploadLimit: RateLimit;
   readonly #downloadLimit: RateLimit;
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Waiters(() => this.status());
   #state: TorrentState = 'checking';
   #error: TorrentStatus['error'];
   #info: TorrentInfo | undefined;
-  #metadata: MetadataExchange<Peer> | undefined;
   #store: PieceStore | undefined;
   #transfer: Transfer | undefined;
   #sources: PeerSource[] = [];
   #checked = { done: 0, total: 0 };
   #earlier = { uploadedBytes: 0, downloadedBytes: 0 };
   #tickTimer: Timer | undefined;
-  #isDirty = false;
-  #nextCheckpointMs = 0;
-  #checkpoint: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(components: TorrentComponents, options: TorrentOptions) {
@@ -120,6 +71,13 @@ export class Torrent implements PeerSwarm {
     this.#resume = options.stateDirectory
       ? new ResumeFiles(host, { directory: options.stateDirectory, infoHash: options.infoHash })
       : undefined;
+    this.#checkpoints = new Checkpoints({
+      clock: host.clock,
+      save: () => this.#saveState(),
+      onError: (error) => {
+        if (this.#stopping === undefined) this.#onDiskError(error as HostError);
+      },
+    });
     const own = new TokenBucket(options.uploadBytesPerSecond, nowMs);
     this.#uploadLimit = new RateLimit(components.uploadLimit, own);
     this.#downloadLimit = new RateLimit(
@@ -129,7 +87,28 @@ export class Torrent implements PeerSwarm {
     this.#choker = new Choker(host, {
       uploadBytesPerSecond: Math.min(components.uploadLimit.rateBytesPerSecond, options.uploadBytesPerSecond),
     });
-    for (const address of options.peers) this.#book.add(address);
+    const events: SwarmEvents = {
+      isOpen: () => this.#isOpenToPeers(),
+      isConnecting: () => this.#isOpenToPeers() && this.#state !== 'error',
+      isSeeding: () => this.#state === 'seeding',
+      makePeer: (connection) => new Peer(this, connection, host.clock.now()),
+      onJoined: (peer) => this.#introduce(peer),
+      onLeft: (peer) => this.#left(peer),
+    };
+    this.#metadata = new MetadataSession(
+      {
+        host,
+        events: {
+          onInfoBytes: (infoBytes) => this.#onInfo(infoBytes),
+          onCulprit: (peer) => this.#swarm.ban(peer, 'The peer sent metadata that is not of this torrent.'),
+        },
+      },
+      { infoHash: options.infoHash, infoBytes: options.info?.infoBytes },
+    );
+    const { peerId, supports } = components;
+    const { infoHash, maxPeers } = options;
+    this.#swarm = new Swarm({ host, events }, { infoHash, peerId, supports, maxPeers });
+    for (const address of options.peers) this.#swarm.book.add(address);
   }
 
   // -------------------------------------------------------------- what its user sees
@@ -162,10 +141,10 @@ export class Torrent implements PeerSwarm {
       downloadBytesPerSecond: this.#transfer?.downloads.meter.bytesPerSecond(nowMs) ?? 0,
       uploadBytesPerSecond: this.#transfer?.uploads.meter.bytesPerSecond(nowMs) ?? 0,
       peers: {
-        connected: this.#peers.size,
-        seeds: [...this.#peers].filter((peer) => peer.isSeed).length,
-        unchoked: [...this.#peers].filter((peer) => !peer.amChoking).length,
-        known: this.#book.size,
+        connected: this.#swarm.peers.size,
+        seeds: [...this.#swarm.peers].filter((peer) => peer.isSeed).length,
+        unchoked: [...this.#swarm.peers].filter((peer) => !peer.amChoking).length,
+        known: this.#swarm.book.size,
       },
     };
   }
@@ -175,16 +154,18 @@ export class Torrent implements PeerSwarm {
    * piece, and every second. Rejects with a TorrentError if the torrent fails or stops first.
    */
   waitFor(condition: (status: TorrentStatus) => boolean): Promise<TorrentStatus> {
-    return new Promise((resolve, reject) => {
-      this.#waiters.add({ condition, resolve, reject });
-      this.#tellWaiters();
-    });
+    return this.#waiters.add(condition);
   }
 
   /** Tells of peers at these addresses; they are connected to as there is room. */
   addPeers(addresses: readonly Address[]): void {
-    for (const address of addresses) this.#book.add(address);
-    this.#connect();
+    for (const address of addresses) this.#swarm.book.add(address);
+    this.#swarm.connect();
+  }
+
+  /** A connection has shaken hands for this torrent: gives its peer, or throws WireError with why not. */
+  welcome(connection: PeerConnection, handshake: Handshake): Peer {
+    return this.#swarm.welcome(connection, handshake);
   }
 
   /** Begins; to be called once. Failures show in the status. */
@@ -204,7 +185,7 @@ export class Torrent implements PeerSwarm {
     }
     this.#setState(this.#transfer.picker.isComplete ? 'seeding' : 'downloading');
     this.#transfer.downloads.resume();
-    this.#connect();
+    this.#swarm.connect();
   }
 
   /** Says goodbye, saves what a restart needs, closes. Resolves when nothing is left. */
@@ -224,17 +205,19 @@ export class Torrent implements PeerSwarm {
   async #begin(): Promise<void> {
     if (this.#info === undefined) {
       const infoBytes = await this.#resume?.loadInfo();
-      if (infoBytes !== undefined) this.#info = parseInfo(this.#parts.host.compute, infoBytes);
+      if (infoBytes !== undefined) {
+        this.#info = parseInfo(this.#parts.host.compute, infoBytes);
+        this.#metadata.provide(infoBytes);
+      }
     }
     if (this.#stopping !== undefined) return;
     if (this.#info !== undefined) return this.#open(this.#info);
-    this.#metadata ??= new MetadataExchange<Peer>(this.#parts.host, this.infoHash);
     const loaded = await this.#resume?.load();
     if (this.#stopping !== undefined) return;
-    for (const address of loaded?.snapshot.peers ?? []) this.#book.add(address);
+    for (const address of loaded?.snapshot.peers ?? []) this.#swarm.book.add(address);
     this.#setState('metadata');
     this.#startSources();
-    this.#connect();
+    this.#swarm.connect();
   }
 
   async #open(info: TorrentInfo): Promise<void> {
@@ -249,13 +232,13 @@ export class Torrent implements PeerSwarm {
     this.#store = store;
     if (snapshot !== undefined) {
       this.#earlier = { uploadedBytes: snapshot.uploadedBytes, downloadedBytes: snapshot.downloadedBytes };
-      for (const address of snapshot.peers) this.#book.add(address);
+      for (const address of snapshot.peers) this.#swarm.book.add(address);
     }
     this.#checked = { done: 0, total: unproven.length };
     await store.verify(unproven, {
       onProgress: (done) => {
         this.#checked.done = done;
-        this.#tellWaiters();
+        this.#waiters.tell();
       },
       isCancelled: () => this.#stopping !== undefined,
     });
@@ -272,7 +255,7 @@ export class Torrent implements PeerSwarm {
       await store.content.createFiles();
     }
     await this.#resume?.saveInfo(info.infoBytes);
-    this.#isDirty = true;
+    this.#checkpoints.changed();
     if (this.#stopping === undefined) this.#beginTransfer(info, store);
   }
 
@@ -293,36 +276,34 @@ export class Torrent implements PeerSwarm {
     const events = {
       onVerified: (index: number) => this.#onVerified(index),
       onCorrupt: (_index: number, culprits: readonly Peer[]) => {
-        for (const peer of culprits) this.#ban(peer, 'The peer sent a corrupt piece.');
+        for (const peer of culprits) this.#swarm.ban(peer, 'The peer sent a corrupt piece.');
       },
       onStoreError: (error: HostError) => this.#onDiskError(error),
     };
     const downloads = new Downloads({ clock, picker, store, limit: this.#downloadLimit, events });
     this.#transfer = { picker, store, downloads, uploads };
     this.#setState(picker.isComplete ? 'seeding' : 'downloading');
-    for (const peer of this.#peers) {
+    for (const peer of this.#swarm.peers) {
       // Told when they connected that we have nothing, and know nothing.
       peer.connection.sendBytes(encodeHaves([...store.have]));
       this.#sendExtensions(peer);
       peer.join(this.#transfer, info.pieceCount);
     }
     this.#startSources();
-    this.#connect();
+    this.#swarm.connect();
   }
 
   async #stop(): Promise<void> {
     this.#tickTimer?.cancel();
     const goodbyes = this.#sources.map((source) => source.stop().catch(() => undefined));
-    for (const peer of [...this.#peers]) peer.connection.close('The torrent was stopped.');
-    for (const connection of [...this.#connecting]) connection.close('The torrent was stopped.');
+    this.#swarm.closeAll('The torrent was stopped.');
     this.#transfer?.uploads.close();
     await this.#transfer?.downloads.close();
-    await this.#checkpoint;
-    if (this.#transfer !== undefined) await this.#saveState();
+    if (this.#transfer !== undefined) await this.#checkpoints.saveNow();
     await this.#store?.close();
     await Promise.all(goodbyes);
     if (this.#state !== 'error') this.#setState('stopped');
-    this.#tellWaiters();
+    this.#waiters.tell();
   }
 
   /** Runs what may fail on the world; a failure becomes the torrent's error. */
@@ -341,21 +322,7 @@ export class Torrent implements PeerSwarm {
 
   #setState(state: TorrentState): void {
     this.#state = state;
-    this.#tellWaiters();
-  }
-
-  #tellWaiters(): void {
-    if (this.#waiters.size === 0) return;
-    const status = this.status();
-    const isOver = status.state === 'error' || status.state === 'stopped';
-    for (const waiter of this.#waiters) {
-      if (waiter.condition(status)) waiter.resolve(status);
-      else if (isOver) {
-        const { code, message } = this.#error ?? { code: 'stopped', message: 'The torrent was stopped.' };
-        waiter.reject(new TorrentError(code, message));
-      } else continue;
-      this.#waiters.delete(waiter);
-    }
+    this.#waiters.tell();
   }
 
   #startSources(): void {
@@ -397,38 +364,24 @@ export class Torrent implements PeerSwarm {
     const { clock } = this.#parts.host;
     const nowMs = clock.now();
     this.#tickTimer = clock.setTimer(TICK_MS, () => this.#tick());
-    for (const peer of this.#peers) peer.connection.tick(nowMs);
+    for (const peer of this.#swarm.peers) peer.connection.tick(nowMs);
     this.#transfer?.downloads.tick(nowMs);
-    if (this.#choker.tick(this.#peers, this.#state === 'seeding', nowMs)) this.#applyChoking();
-    this.#requestMetadata();
-    this.#connect();
-    if (this.#isDirty && nowMs >= this.#nextCheckpointMs && this.#checkpoint === undefined) {
-      this.#checkpoint = this.#saveState();
-    }
-    this.#tellWaiters();
+    if (this.#choker.tick(this.#swarm.peers, this.#state === 'seeding', nowMs)) this.#applyChoking();
+    this.#metadata.requestMissing();
+    this.#swarm.connect();
+    this.#checkpoints.tick(nowMs);
+    this.#waiters.tell();
   }
 
   async #saveState(): Promise<void> {
-    const { clock } = this.#parts.host;
-    const startedMs = clock.now();
-    this.#isDirty = false;
-    try {
-      await this.#store?.checkpoint(() => {
-        const totals = this.#totals();
-        return {
-          uploadedBytes: this.#earlier.uploadedBytes + totals.uploadedBytes,
-          downloadedBytes: this.#earlier.downloadedBytes + totals.downloadedBytes,
-          peers: this.#book.worthKeeping(PEERS_REMEMBERED),
-        };
-      });
-    } catch (error) {
-      this.#isDirty = true;
-      if (!(error instanceof HostError)) throw error;
-      if (this.#stopping === undefined) this.#onDiskError(error);
-    }
-    const tookMs = clock.now() - startedMs;
-    this.#nextCheckpointMs = clock.now() + Math.max(CHECKPOINT_MS, tookMs * CHECKPOINT_PART);
-    this.#checkpoint = undefined;
+    await this.#store?.checkpoint(() => {
+      const totals = this.#totals();
+      return {
+        uploadedBytes: this.#earlier.uploadedBytes + totals.uploadedBytes,
+        downloadedBytes: this.#earlier.downloadedBytes + totals.downloadedBytes,
+        peers: this.#swarm.book.worthKeeping(PEERS_REMEMBERED),
+      };
+    });
   }
 
   // -------------------------------------------------------------- connections
@@ -437,75 +390,8 @@ export class Torrent implements PeerSwarm {
     return (
       this.#stopping === undefined &&
       this.#state !== 'checking' &&
-      (this.#transfer ?? this.#metadata) !== undefined
+      (this.#transfer !== undefined || this.#info === undefined)
     );
-  }
-
-  #connect(): void {
-    if (!this.#isOpenToPeers() || this.#state === 'error') return;
-    const { host } = this.#parts;
-    const room = this.#options.maxPeers - this.#peers.size - this.#connecting.size;
-    const count = Math.min(room, MAX_CONNECTING - this.#connecting.size);
-    for (const address of this.#book.take(count, this.#state === 'seeding', host.clock.now())) {
-      const connection = new PeerConnection(host, {
-        infoHash: this.infoHash,
-        peerId: this.#parts.peerId,
-        supports: this.#parts.supports,
-        welcome: (ready, handshake) => this.welcome(ready, handshake),
-        onEnd: (ended) => this.#outgoingEnded(ended, address),
-      });
-      this.#connecting.add(connection);
-      connection.attach(host.net.connectTcp(address, connection, { timeoutMs: 10_000 }));
-    }
-  }
-
-  #outgoingEnded(connection: PeerConnection, address: Address): void {
-    if (this.#connecting.delete(connection)) this.#bookEnded(address, { failed: true, isSeed: false });
-    this.#connect();
-  }
-
-  #bookEnded(address: Address, outcome: { failed: boolean; isSeed: boolean }): void {
-    const { clock, random } = this.#parts.host;
-    this.#book.ended(address, outcome, clock.now(), random.float());
-  }
-
-  /** A connection has shaken hands for this torrent: gives its peer, or throws WireError with why not. */
-  welcome(connection: PeerConnection, handshake: Handshake): Peer {
-    const { host, peerId } = this.#parts;
-    const nowMs = host.clock.now();
-    const address = connection.remoteAddress;
-    if (equalBytes(handshake.peerId, peerId)) {
-      if (connection.isOutgoing) this.#book.ban(address, undefined);
-      throw new WireError('bad-handshake', 'That is ourselves.');
-    }
-    if (!this.#isOpenToPeers()) throw new WireError('bad-handshake', 'The torrent is not ready for peers.');
-    if (this.#book.isBanned(address, connection.peerIdHex))
-      throw new WireError('bad-handshake', 'The peer is banned.');
-    const double = [...this.#peers].find((peer) =>
-      equalBytes(peer.connection.handshake.peerId, handshake.peerId),
-    );
-    if (double !== undefined) this.#settleDouble(double, connection, nowMs);
-    if (this.#peers.size >= this.#options.maxPeers)
-      throw new WireError('bad-handshake', 'There is no room for more peers.');
-
-    this.#connecting.delete(connection);
-    const peer = new Peer(this, connection, nowMs);
-    this.#peers.add(peer);
-    if (peer.listenAddress !== undefined) this.#book.connected(peer.listenAddress);
-    this.#introduce(peer);
-    return peer;
-  }
-
-  /** Of two connections with one peer, keeps the one that both sides will choose. Throws if it is not the new one. */
-  #settleDouble(old: Peer, connection: PeerConnection, nowMs: number): void {
-    const isOursHigher = toHex(this.#parts.peerId) > connection.peerIdHex;
-    const isCrossing =
-      nowMs - old.connectedMs < CROSSING_MS && old.connection.isOutgoing !== connection.isOutgoing;
-    if (!isCrossing || connection.isOutgoing !== isOursHigher) {
-      throw new WireError('bad-handshake', 'The peer is connected already.');
-    }
-    old.connection.close('The peer connected twice.');
-    this.#forgetPeer(old);
   }
 
   #introduce(peer: Peer): void {
@@ -535,21 +421,15 @@ export class Torrent implements PeerSwarm {
     peer.connection.send({ type: 'extended', id: 0, payload: encodeExtensionHandshake(handshake) });
   }
 
-  #ban(peer: Peer, reason: string): void {
-    this.#book.ban(peer.listenAddress ?? peer.connection.remoteAddress, peer.connection.peerIdHex);
-    peer.connection.close(reason);
-  }
-
-  #forgetPeer(peer: Peer): void {
-    if (!this.#peers.delete(peer)) return;
+  #left(peer: Peer): void {
     this.#choker.gone(peer);
-    this.#metadata?.removePeer(peer);
+    this.#metadata.removePeer(peer);
     this.#transfer?.uploads.drop(peer);
     if (peer.picks !== undefined) this.#transfer?.downloads.removePeer(peer);
   }
 
   #applyChoking(): void {
-    for (const peer of this.#peers) {
+    for (const peer of this.#swarm.peers) {
       if (this.#choker.unchoked.has(peer)) peer.unchoke();
       else peer.choke();
     }
@@ -565,12 +445,9 @@ export class Torrent implements PeerSwarm {
     if (peer.isInterested && this.#choker.interested(peer, this.#parts.host.clock.now())) peer.unchoke();
   }
 
-  onExtensions(peer: Peer, handshake: ExtensionHandshake): void {
-    if (peer.listenAddress !== undefined) this.#book.connected(peer.listenAddress);
-    const { metadataSize } = handshake;
-    if (this.#info !== undefined || this.#metadata === undefined || metadataSize === undefined) return;
-    if (handshake.ids.has('ut_metadata') && this.#metadata.addPeer(peer, metadataSize))
-      this.#requestMetadata();
+  onExtensions(peer: Peer): void {
+    this.#swarm.noteListening(peer);
+    this.#metadata.onExtensions(peer);
   }
 
   onDhtNode(address: Address): void {
@@ -578,55 +455,14 @@ export class Torrent implements PeerSwarm {
   }
 
   onClosed(peer: Peer, _reason: string, readError?: HostError): void {
-    const isSeed = peer.isSeed;
-    this.#forgetPeer(peer);
-    if (peer.listenAddress !== undefined) this.#bookEnded(peer.listenAddress, { failed: false, isSeed });
+    this.#swarm.closed(peer);
     if (readError !== undefined && this.#stopping === undefined) {
       this.#fail(new TorrentError(readError.code, `The content can no longer be read: ${readError.message}`));
     }
-    this.#connect();
   }
 
   onMetadata(peer: Peer, message: MetadataMessage): void {
-    const nowMs = this.#parts.host.clock.now();
-    if (message.type === 'request') this.#serveMetadata(peer, message.piece);
-    else if (message.type === 'reject') this.#metadata?.rejected(peer, message.piece, nowMs);
-    else if (message.type === 'data' && this.#info === undefined && this.#metadata !== undefined) {
-      const outcome = this.#metadata.data(peer, message.piece, message.data);
-      if (outcome.type === 'complete') this.#onInfo(outcome.infoBytes);
-      else if (outcome.type === 'corrupt' && outcome.culprit !== undefined) {
-        this.#ban(outcome.culprit, 'The peer sent metadata that is not of this torrent.');
-      }
-      this.#requestMetadata();
-    }
-  }
-
-  #serveMetadata(peer: Peer, piece: number): void {
-    const id = peer.extensions?.ids.get('ut_metadata');
-    if (id === undefined) return;
-    const { tcp } = peer.connection;
-    const infoBytes = this.#info?.infoBytes;
-    const from = piece * METADATA_PIECE_LENGTH;
-    const isServed =
-      infoBytes !== undefined && from < infoBytes.length && tcp.queuedBytes < tcp.highWaterBytes;
-    const payload = isServed
-      ? encodeMetadataMessage({
-          type: 'data',
-          piece,
-          totalSize: infoBytes.length,
-          data: infoBytes.subarray(from, from + METADATA_PIECE_LENGTH),
-        })
-      : encodeMetadataMessage({ type: 'reject', piece });
-    peer.connection.send({ type: 'extended', id, payload });
-  }
-
-  #requestMetadata(): void {
-    if (this.#info !== undefined || this.#metadata === undefined) return;
-    for (const { peer, piece } of this.#metadata.requests(this.#parts.host.clock.now())) {
-      const id = peer.extensions!.ids.get('ut_metadata')!;
-      const payload = encodeMetadataMessage({ type: 'request', piece });
-      peer.connection.send({ type: 'extended', id, payload });
-    }
+    this.#metadata.onMessage(peer, message);
   }
 
   #onInfo(infoBytes: Uint8Array): void {
@@ -643,29 +479,25 @@ export class Torrent implements PeerSwarm {
   // -------------------------------------------------------------- pieces
 
   #onVerified(index: number): void {
-    this.#isDirty = true;
+    this.#checkpoints.changed();
     const have = encodeHaves([index]);
-    for (const peer of this.#peers) {
+    for (const peer of this.#swarm.peers) {
       peer.connection.sendBytes(have);
       peer.updateInterest();
     }
     if (this.#transfer!.picker.isComplete && this.#state === 'downloading') this.#onComplete();
-    else this.#tellWaiters();
+    else this.#waiters.tell();
   }
 
   #onComplete(): void {
     for (const source of this.#sources) source.completed();
-    for (const peer of this.#peers) if (peer.isSeed) peer.connection.close('Both sides have everything.');
+    for (const peer of this.#swarm.peers)
+      if (peer.isSeed) peer.connection.close('Both sides have everything.');
     this.#setState('seeding');
   }
 
   #onDiskError(error: HostError): void {
     this.#transfer?.downloads.pause();
-    const advice: Partial<Record<HostError['code'], string>> = {
-      'disk-full': 'The disk is full; free some space and resume the torrent. Nothing verified was lost.',
-      permission: 'The content may not be written; correct the permissions and resume the torrent.',
-      'not-found': 'The directory of the content has vanished; restore it and resume the torrent.',
-    };
-    this.#fail(new TorrentError(error.code, advice[error.code] ?? `Storing failed: ${error.message}`));
+    this.#fail(diskError(error));
   }
 }
