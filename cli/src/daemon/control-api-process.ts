@@ -18,7 +18,7 @@ export interface ControlApiLaunch {
   readonly viewerTokenFile?: string;
   /** Standard error and all further output. */
   readonly logFile: string;
-  /** When its standard input ends it deletes the ephemeral clusters, removes its state and ends. */
+  /** When its standard input ends it deletes the ephemeral clusters and ends. */
   readonly exitWithParent: boolean;
   /** What the last orphaned agent of an ephemeral cluster removes, should everybody else be killed. */
   readonly ephemeralRoot?: string;
@@ -38,7 +38,7 @@ const longestReadyLine = 65_536;
 /** Starts it and resolves when it serves. Rejects with CliError, the process gone then. */
 export async function startControlApi(launch: ControlApiLaunch): Promise<ControlApiProcess> {
   const log = openSync(launch.logFile, 'a', 0o600);
-  const main = fileURLToPath(new URL('./main.ts', import.meta.resolve('@skep/control-api')));
+  const main = fileURLToPath(import.meta.resolve('@skep/control-api/main'));
   const child = spawn(process.execPath, [main], {
     detached: true,
     stdio: [launch.exitWithParent ? 'pipe' : 'ignore', 'pipe', log],
@@ -67,6 +67,7 @@ function environmentOf(launch: ControlApiLaunch): Record<string, string> {
     SKEP_LISTEN: `127.0.0.1:${launch.port}`,
     SKEP_ADMIN_TOKEN_FILE: launch.adminTokenFile,
     ...(launch.viewerTokenFile === undefined ? {} : { SKEP_VIEWER_TOKEN_FILE: launch.viewerTokenFile }),
+    ...(launch.ephemeralRoot === undefined ? {} : { SKEP_EPHEMERAL_ROOT: launch.ephemeralRoot }),
     ...(launch.ephemeralRoot === undefined ? {} : { SKEP_EPHEMERAL_ROOT: launch.ephemeralRoot }),
     SKEP_EXIT_WITH_PARENT: launch.exitWithParent ? '1' : '0',
   };

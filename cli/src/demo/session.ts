@@ -54,6 +54,7 @@ export class DemoSession {
     this.directory = mkdtempSync(join(tmpdir(), 'skep-demo-'));
     // Agents that lose their control API look here for whether anybody still uses the directory.
     writePrivately(join(this.directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
+    writePrivately(join(this.directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
     writePrivately(this.#adminTokenFile, this.#adminToken);
     writePrivately(this.#viewerTokenFile, this.viewerToken);
   }
@@ -171,6 +172,8 @@ export class DemoSession {
       viewerTokenFile: this.#viewerTokenFile,
       logFile: this.logFile,
       exitWithParent: true,
+      ...(this.isEphemeral ? { ephemeralRoot: this.directory } : {}),
+      ephemeralRoot: this.directory,
     });
     this.#process = started;
     if (this.#ending) started.child.kill('SIGKILL');

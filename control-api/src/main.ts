@@ -1,0 +1,163 @@
+/**
+ * The control API as a process of its own: SQLite, and machines as processes of this computer.
+ *
+ * Environment:
+ * - SKEP_STATE_DIRECTORY (required): database, tokens, machines. One control API a directory.
+ * - SKEP_LISTEN: address to listen at; port 0 takes a free one, and the same again at the next start.
+ *   Default 127.0.0.1:7700.
+ * - SKEP_PUBLIC_URL: where agents reach it, if not at SKEP_LISTEN.
+ * - SKEP_ADMIN_TOKEN_FILE, SKEP_VIEWER_TOKEN_FILE: made if missing. Default in the state directory.
+ * - SKEP_EXIT_WITH_PARENT=1: when stdin ends it deletes the ephemeral clusters and exits.
+ * - SKEP_EPHEMERAL_ROOT: directory that this process removes when it ends with its parent. Should both be
+ *   killed, the last orphaned agent of an ephemeral cluster does. Identities are in `owner.json` files below it.
+ * - SKEP_AGENT_PROGRAM: the agent to run, instead of node-agent's own.
+ *
+ * Prints one line of JSON when it is ready: `url`, `adminTokenFile`, `viewerTokenFile`, `pid`. What goes wrong
+ * later is told on stderr. On SIGTERM and SIGINT it deletes the ephemeral clusters, leaves the others running
+ * to be adopted by the next start, and exits 0.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { formatAddress, type HttpHandler, parseAddress } from '@skep/p2p-core/host';
+import { createNodeHost } from '@skep/p2p-core/host/node';
+import { identifyProcess } from '@skep/p2p-core/process-identity';
+import { createControlApi } from './control-api.ts';
+import { ProcessLauncher } from './launchers/process.ts';
+import { createPages } from './page/pages.ts';
+import { SqliteStore } from './stores/sqlite.ts';
+
+const { env } = process;
+const secretBytes = 32;
+
+function tell(message: string): void {
+  process.stderr.write(`${new Date().toISOString()} ${message}\n`);
+}
+
+function required(name: string): string {
+  const value = env[name];
+  if (value === undefined || value === '') throw new Error(`the environment variable ${name} must be set`);
+  return value;
+}
+
+/** A secret that is made once, readable by its owner only. */
+function secretFile(path: string): string {
+  if (!existsSync(path)) {
+    const secret = Buffer.from(host.random.bytes(secretBytes)).toString('hex');
+    writeFileSync(path, secret, { mode: 0o600, flag: 'wx' });
+  }
+  return readFileSync(path, 'utf8').trim();
+}
+
+function readText(path: string): string {
+  return readFileSync(new URL(path, import.meta.url), 'utf8');
+}
+
+const host = createNodeHost({ onUncaught: (error) => tell(`uncaught: ${String(error)}`) });
+
+async function main(): Promise<void> {
+  const directory = resolve(required('SKEP_STATE_DIRECTORY'));
+  const asked = env.SKEP_LISTEN ?? '127.0.0.1:7700';
+  const address = parseAddress(asked);
+  if (address === undefined)
+    throw new Error(`SKEP_LISTEN is no address: ${asked}; give for instance 127.0.0.1:7700`);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  writeFileSync(join(directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
+  const store = new SqliteStore(join(directory, 'control-api.sqlite'));
+  const adminTokenFile = env.SKEP_ADMIN_TOKEN_FILE ?? join(directory, 'admin-token');
+  const viewerTokenFile = env.SKEP_VIEWER_TOKEN_FILE ?? join(directory, 'viewer-token');
+  const { version } = JSON.parse(readText('../package.json')) as { version: string };
+  const launcher = new ProcessLauncher(
+    { host },
+    {
+      directory: join(directory, 'machines'),
+      agentProgram: env.SKEP_AGENT_PROGRAM ?? fileURLToPath(import.meta.resolve('@skep/node-agent/main')),
+      ...(env.SKEP_EPHEMERAL_ROOT ? { ephemeralRoot: env.SKEP_EPHEMERAL_ROOT } : {}),
+      environment: {
+        PATH: env.PATH,
+        HOME: env.HOME,
+        TMPDIR: env.TMPDIR,
+        LANG: env.LANG,
+        NODE_COMPILE_CACHE: env.NODE_COMPILE_CACHE,
+      },
+    },
+  );
+  let baseUrl = env.SKEP_PUBLIC_URL ?? '';
+  const api = await createControlApi(
+    {
+      host,
+      store,
+      journal: store,
+      launcher,
+      pages: createPages(host.compute, {
+        index: readText('./page/index.html'),
+        docs: readText('./page/docs.html'),
+      }),
+    },
+    {
+      adminToken: secretFile(adminTokenFile),
+      viewerToken: secretFile(viewerTokenFile),
+      version,
+      baseUrl: () => baseUrl,
+      masterSecret: Buffer.from(secretFile(join(directory, 'master-secret')), 'hex'),
+      onTrouble: tell,
+    },
+  );
+
+  // Agents keep the address that they were launched with, so a port taken once is taken again.
+  const portFile = join(directory, 'port');
+  const keptPort =
+    address.port === 0 && existsSync(portFile) ? Number(readFileSync(portFile, 'utf8')) : address.port;
+  let begin: () => void = () => undefined;
+  const begun = new Promise<void>((resolveBegun) => {
+    begin = resolveBegun;
+  });
+  const handler: HttpHandler = async (request, remote) => {
+    await begun;
+    return api.handler(request, remote);
+  };
+  const server = await host.http.serve({ host: address.host, port: keptPort }, handler);
+  writeFileSync(portFile, String(server.local.port));
+  if (baseUrl === '') baseUrl = `http://${formatAddress(server.local)}`;
+  await api.start();
+  begin();
+
+  let ending = false;
+  const end = async (why: string): Promise<void> => {
+    if (ending) return;
+    ending = true;
+    tell(`ending: ${why}`);
+    await api.deleteEphemeralClusters();
+    await api.stop();
+    await server.close();
+    launcher.close();
+    store.close();
+    await host.close();
+    const root = env.SKEP_EPHEMERAL_ROOT;
+    if (root && env.SKEP_EXIT_WITH_PARENT === '1') rmSync(root, { recursive: true, force: true });
+    process.exit(0);
+  };
+  const endOrFail = (why: string) => void end(why).catch(fail);
+  process.on('SIGTERM', () => endOrFail('SIGTERM'));
+  process.on('SIGINT', () => endOrFail('SIGINT'));
+  if (env.SKEP_EXIT_WITH_PARENT === '1') {
+    process.stdin.on('end', () => endOrFail('the parent is gone'));
+    process.stdin.on('error', () => endOrFail('the parent is gone'));
+    process.stdin.resume();
+  }
+  // A parent that no longer reads must not end what it started.
+  process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
+  process.stdout.write(
+    `${JSON.stringify({ url: baseUrl, adminTokenFile, viewerTokenFile, pid: process.pid })}\n`,
+  );
+}
+
+function fail(error: unknown): never {
+  tell(error instanceof Error ? error.message : String(error));
+  process.exit(1);
+}
+
+process.on('uncaughtException', (error) => fail(error));
+process.on('unhandledRejection', (error) => fail(error));
+main().catch(fail);
