@@ -128,7 +128,7 @@ export class Election {
         break;
       case 'pre-candidate':
       case 'candidate':
-        if (now >= this.#deadlineMs) this.#lose(now);
+        if (now >= this.#deadlineMs || !this.#canStillWin()) this.#lose(now);
         else if (now >= this.#resendMs) this.#askForVotes(now);
         break;
     }
@@ -327,7 +327,6 @@ export class Election {
     this.#answered.add(formatMember(from));
     if (answer.granted) this.#count(now, from);
     else if (senderTerm > this.#term) this.#adoptTerm(now, senderTerm);
-    else if (!this.#canStillWin()) this.#lose(now);
   }
 
   /** Whether those who granted, and those alive who have not answered yet, would make a majority. */
