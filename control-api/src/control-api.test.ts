@@ -1,0 +1,379 @@
+import type { AgentEvent } from '@skep/contract';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { adminToken, createWorld, viewerToken, type World } from './testing/world.ts';
+
+const spec = { name: 'bees', bootstrap: 3, peers: 2, leaseMs: 5_000, watchdogMs: 15_000 } as const;
+const bootstraps = ['bootstrap-1', 'bootstrap-2', 'bootstrap-3'];
+const params = { cluster: 'bees' };
+
+let world: World;
+beforeEach(async () => {
+  world = await createWorld();
+});
+afterEach(async () => {
+  await Promise.all([world.api.stop(), world.advance(2_000)]);
+});
+
+async function createServing(overrides: object = {}) {
+  await world.client(adminToken).createCluster({ body: { ...spec, ...overrides } });
+  const slots = [...bootstraps, 'peer-1', 'peer-2'];
+  const agents = await Promise.all(slots.map(async (slot) => (await world.agent(slot)).serve()));
+  return Object.fromEntries(slots.map((slot, index) => [slot, agents[index]!])) as Record<
+    string,
+    (typeof agents)[0]
+  >;
+}
+
+/** Keeps the given agents heard while time passes. */
+async function reporting(agents: readonly { report(): Promise<unknown> }[], durationMs: number) {
+  for (let passedMs = 0; passedMs < durationMs; passedMs += 1_000) {
+    await Promise.all(agents.map((agent) => agent.report()));
+    await world.advance(1_000);
+  }
+}
+
+describe('a cluster', () => {
+  it('is launched, joins, serves, and is told so', async () => {
+    const created = await world.client(adminToken).createCluster({ body: spec });
+    expect(created.nodes.map(({ slot, state }) => [slot, state])).toEqual(
+      [...bootstraps, 'peer-1', 'peer-2'].map((slot) => [slot, 'launching']),
+    );
+    const agent = await world.agent('bootstrap-1');
+    expect(agent.launched.config).toMatchObject({
+      apiUrl: 'http://api',
+      role: 'bootstrap',
+      generation: 1,
+      attempt: 1,
+    });
+    await agent.serve();
+    expect(await world.node('bees', 'bootstrap-1')).toMatchObject({
+      state: 'serving',
+      heardAgoMs: 0,
+      dhtNodes: 1,
+    });
+    expect(await world.kinds('bees')).toEqual(
+      expect.arrayContaining([
+        'cluster-created',
+        'node-launched bootstrap-1@1',
+        'node-joined bootstrap-1@1',
+        'node-serving bootstrap-1@1',
+      ]),
+    );
+  });
+
+  it('gives all ring members one key, and every attempt a secret of its own', async () => {
+    await world.client(adminToken).createCluster({ body: spec });
+    const configs = await Promise.all(
+      [...bootstraps, 'peer-1'].map(async (slot) => (await world.agent(slot)).launched.config),
+    );
+    expect(new Set(configs.slice(0, 3).map(({ ringKey }) => ringKey)).size).toBe(1);
+    expect(configs[3]!.ringKey).toBeUndefined();
+    expect(new Set(configs.map(({ joinSecret }) => joinSecret)).size).toBe(4);
+  });
+
+  it('tries a launch again, by the same token, as long as its outcome is unknown', async () => {
+    world.launcher.failures = 3;
+    await world.client(adminToken).createCluster({ body: { ...spec, bootstrap: 1, peers: 0 } });
+    await world.until(async () => (await world.node('bees', 'bootstrap-1')).machine !== undefined);
+    expect(world.launcher.machines.size).toBe(1);
+    expect(await world.node('bees', 'bootstrap-1')).toMatchObject({ attempt: 1, state: 'launching' });
+  });
+
+  it('goes on to the next attempt when a machine ends before it joined, or never joins', async () => {
+    await world.client(adminToken).createCluster({ body: { ...spec, bootstrap: 1, peers: 0 } });
+    const first = await world.agent('bootstrap-1');
+    world.launcher.crash(first.launched.machine, 'exit code 3');
+    await world.until(() => world.launcher.living('bootstrap-1')?.machine.attempt === 2);
+    const late = await first.join().catch((error) => error.problem.code);
+    expect(late).toBe('generation-over');
+    await world.advance(61_000);
+    await world.until(() => world.launcher.living('bootstrap-1')?.machine.attempt === 3);
+    expect(world.launcher.mostAlive).toBe(1);
+    expect((await world.kinds('bees')).filter((kind) => kind.startsWith('node-launch-failed'))).toHaveLength(
+      2,
+    );
+  });
+
+  it('is deleted with every machine, and its name is free again', async () => {
+    await createServing({ ephemeral: true });
+    await world.client(adminToken).deleteCluster({ params });
+    await world.until(
+      async () => (await world.request('GET', '/v1/clusters/bees', { token: viewerToken })).status === 404,
+    );
+    expect(await world.launcher.list()).toEqual([]);
+    expect(world.launcher.forgotten).toHaveLength(1);
+    await world.advance(12_000);
+    expect(await world.store.list('')).toEqual([]);
+    await world.client(adminToken).createCluster({ body: spec });
+  });
+
+  it('refuses a name that is taken', async () => {
+    await world.client(adminToken).createCluster({ body: spec });
+    const body = JSON.stringify(spec);
+    const both = await world.request('POST', '/v1/clusters', { token: adminToken, body });
+    expect(both.status).toBe(409);
+    expect(await both.json()).toMatchObject({ code: 'cluster-exists' });
+  });
+});
+
+describe('joining', () => {
+  it('may be repeated with the same token, and by nobody else', async () => {
+    await world.client(adminToken).createCluster({ body: spec });
+    const agent = await world.agent('peer-1');
+    await agent.join();
+    await agent.join();
+    await expect(agent.join('stolen')).rejects.toMatchObject({ problem: { code: 'join-refused' } });
+    const { joinSecret } = (await world.agent('peer-2')).launched.config;
+    const forged = {
+      machine: { slot: 'peer-1' as const, generation: 1 },
+      attempt: 1,
+      joinSecret,
+      tokenSha256: '0'.repeat(64),
+    };
+    await expect(agent.client.join({ params, body: forged })).rejects.toMatchObject({
+      problem: { code: 'join-refused' },
+    });
+  });
+});
+
+describe('reports', () => {
+  it('are held until commands change, and then answered within 10 ms', async () => {
+    const agents = await createServing();
+    const peer = agents['peer-1']!;
+    await peer.report();
+    let answer: Awaited<ReturnType<typeof peer.report>> | undefined;
+    peer.report('serving', { waitMs: 30_000 }).then((given) => {
+      answer = given;
+    });
+    await world.advance(5_000);
+    expect(answer).toBeUndefined();
+    world.launcher.crash(agents['bootstrap-2']!.launched.machine);
+    await world.advance(10);
+    expect(answer?.commands?.find(({ kind }) => kind === 'bootstrap-from')).toMatchObject({
+      addresses: [
+        agents['bootstrap-1']!.launched.config.listen,
+        agents['bootstrap-3']!.launched.config.listen,
+      ],
+    });
+  });
+
+  it('are answered without commands when their time is over', async () => {
+    const { 'peer-1': peer } = await createServing();
+    await peer!.report();
+    const held = peer!.report('serving', { waitMs: 1_000 });
+    await world.advance(1_000);
+    expect((await held).commands).toBeUndefined();
+  });
+
+  it('bring events into the journal once, and cannot speak as the control API', async () => {
+    const { 'peer-1': peer } = await createServing();
+    const events: AgentEvent[] = [
+      { sequence: 1, lamport: 41, kind: 'downloaded', data: { bytes: 5 } },
+      { sequence: 2, lamport: 42, kind: 'cluster-deleted', data: {} },
+    ];
+    expect((await peer!.report('serving', { events })).eventsTaken).toBe(2);
+    expect((await peer!.report('serving', { events })).eventsTaken).toBe(2);
+    const kinds = await world.kinds('bees');
+    expect(kinds.filter((kind) => kind === 'downloaded peer-1@1')).toHaveLength(1);
+    expect(kinds).toContain('agent-cluster-deleted peer-1@1');
+    expect((await peer!.report()).lamport).toBeGreaterThanOrEqual(42);
+  });
+
+  it('are heard from the machine itself only', async () => {
+    const { 'peer-1': one, 'peer-2': other } = await createServing();
+    const body = {
+      machine: one!.id,
+      attempt: 1,
+      state: 'serving',
+      lamport: 0,
+      revision: '',
+      waitMs: 0,
+      dhtNodes: 0,
+      torrents: [],
+      events: [],
+    } as const;
+    await expect(
+      other!.client.report({ params, body: { ...body, torrents: [], events: [] } }),
+    ).rejects.toMatchObject({ problem: { code: 'forbidden' } });
+  });
+});
+
+describe('healing', () => {
+  it('replaces a dead bootstrap node at the leader’s word, once', async () => {
+    const agents = await createServing();
+    const leader = agents['bootstrap-1']!;
+    expect(await leader.acquire(1)).toMatchObject({ granted: true, term: 1 });
+    world.launcher.crash(agents['bootstrap-3']!.launched.machine, 'killed by SIGKILL');
+    await world.advance(10);
+    const told = await leader.report();
+    expect(told.commands?.find(({ kind }) => kind === 'heed-deaths')).toEqual({
+      kind: 'heed-deaths',
+      deaths: [{ machine: { slot: 'bootstrap-3', generation: 1 }, evidence: 'killed by SIGKILL' }],
+    });
+    const asked = await leader.redeploy('bootstrap-3', 1, 1);
+    expect(asked).toMatchObject({ fromGeneration: 1, toGeneration: 2, state: 'stopping', term: 1 });
+    expect((await leader.redeploy('bootstrap-3', 1, 1)).id).toBe(asked.id);
+    const fresh = await world.agent('bootstrap-3');
+    expect(fresh.launched.config.listen).toEqual(agents['bootstrap-3']!.launched.config.listen);
+    await fresh.join();
+    const { commands } = await fresh.report('joined');
+    expect(commands?.find(({ kind }) => kind === 'form-ring')).toMatchObject({
+      configuration: {
+        version: 2,
+        members: expect.arrayContaining([
+          expect.objectContaining({ slot: 'bootstrap-3', generation: 2, admittedAtTerm: 1 }),
+        ]),
+      },
+    });
+    await fresh.report('serving');
+    const [redeployment] = await world.client(viewerToken).listRedeployments({ params });
+    expect(redeployment).toMatchObject({ state: 'complete', attempts: 1 });
+    expect(redeployment!.goneAtMs).toBeLessThanOrEqual(redeployment!.launchedAtMs!);
+    expect(world.launcher.mostAlive).toBe(1);
+    const kinds = await world.kinds('bees');
+    for (const kind of [
+      'node-dead bootstrap-3@1',
+      'redeployment-accepted bootstrap-3@2',
+      'generation-gone bootstrap-3@1',
+      'redeployment-complete bootstrap-3@2',
+    ]) {
+      expect(kinds.filter((known) => known === kind)).toHaveLength(1);
+    }
+  });
+
+  it('refuses an old leader, and tells the replaced machine that it is over', async () => {
+    const agents = await createServing();
+    const [old, fresh, lost] = bootstraps.map((slot) => agents[slot]!);
+    await old!.acquire(1);
+    await fresh!.acquire(2);
+    await expect(old!.redeploy('bootstrap-3', 1, 1)).rejects.toMatchObject({
+      problem: { code: 'old-term', current: 2 },
+    });
+    await expect(old!.redeploy('bootstrap-3', 1, 2)).rejects.toMatchObject({ problem: { code: 'old-term' } });
+    expect(await old!.acquire(2)).toEqual({ granted: false, term: 2 });
+    await world.advance(6_000);
+    await expect(fresh!.redeploy('bootstrap-3', 1, 2)).rejects.toMatchObject({
+      problem: { code: 'old-term' },
+    });
+    await fresh!.acquire(3);
+    await expect(fresh!.redeploy('bootstrap-3', 7, 3)).rejects.toMatchObject({
+      problem: { code: 'wrong-generation', current: 1 },
+    });
+    await fresh!.redeploy('bootstrap-3', 1, 3);
+    await world.advance(1_000);
+    await expect(lost!.report()).rejects.toMatchObject({
+      status: 410,
+      problem: { code: 'generation-over', current: 2 },
+    });
+    await expect(lost!.acquire(9)).rejects.toMatchObject({ problem: { code: 'generation-over' } });
+    await expect(lost!.redeploy('peer-1', 1, 3)).rejects.toMatchObject({
+      problem: { code: 'generation-over' },
+    });
+  });
+
+  it('lets a node that it still hears finish, and stops it when it does not', async () => {
+    const agents = await createServing();
+    await agents['bootstrap-1']!.acquire(1);
+    await agents['peer-1']!.report();
+    await agents['bootstrap-1']!.redeploy('peer-1', 1, 1);
+    expect((await agents['peer-1']!.report()).commands).toEqual([{ kind: 'stop', reason: 'over' }]);
+    await world.advance(2_000);
+    expect(world.launcher.living('peer-1')?.machine.generation).toBe(1);
+    await world.advance(4_000);
+    expect(world.launcher.living('peer-1')?.machine.generation).toBe(2);
+    expect(world.launcher.mostAlive).toBe(1);
+  });
+
+  it('does not replace a machine that is still being launched', async () => {
+    await world.client(adminToken).createCluster({ body: spec });
+    const leader = await (await world.agent('bootstrap-1')).serve();
+    await leader.acquire(1);
+    await expect(leader.redeploy('bootstrap-2', 1, 1)).rejects.toMatchObject({
+      problem: { code: 'not-healed' },
+    });
+  });
+
+  it('keeps to its budgets', async () => {
+    const agents = await createServing({ redeploymentsPerSlot: 1 });
+    await agents['bootstrap-1']!.acquire(1);
+    await agents['bootstrap-1']!.redeploy('peer-1', 1, 1);
+    await world.until(() => world.launcher.living('peer-1')?.machine.generation === 2);
+    await (await world.agent('peer-1')).serve();
+    await agents['bootstrap-1']!.acquire(2);
+    await expect(agents['bootstrap-1']!.redeploy('peer-1', 2, 2)).rejects.toMatchObject({
+      status: 429,
+      problem: { code: 'budget-exhausted' },
+    });
+  });
+
+  it('is done by the watchdog when the majority is dead', async () => {
+    const agents = await createServing();
+    await agents['bootstrap-1']!.acquire(4);
+    for (const slot of ['bootstrap-1', 'bootstrap-2']) world.launcher.crash(agents[slot]!.launched.machine);
+    await reporting([agents['bootstrap-3']!], 19_000);
+    expect(world.launcher.living('bootstrap-1')).toBeUndefined();
+    await reporting([agents['bootstrap-3']!], 3_000);
+    expect(world.launcher.living('bootstrap-1')?.machine.generation).toBe(2);
+    expect(world.launcher.living('bootstrap-2')?.machine.generation).toBe(2);
+    const lease = await world.client(viewerToken).getLease({ params });
+    expect(lease).toMatchObject({ term: 5, holder: 'watchdog' });
+    expect(await agents['bootstrap-3']!.acquire(6)).toMatchObject({ granted: true });
+  });
+
+  it('takes silence for death only where a majority is silent, and never right after a restart', async () => {
+    const agents = await createServing();
+    await reporting([agents['bootstrap-1']!, agents['bootstrap-2']!], 60_000);
+    expect(world.launcher.living('bootstrap-3')?.machine.generation).toBe(1);
+    await world.restart(60_000);
+    await world.advance(20_000);
+    expect(world.launcher.living('bootstrap-3')?.machine.generation).toBe(1);
+    await world.advance(20_000);
+    expect(bootstraps.map((slot) => world.launcher.living(slot)?.machine.generation)).toEqual([2, 2, 2]);
+    expect(world.launcher.mostAlive).toBe(1);
+  });
+});
+
+describe('a restart', () => {
+  it('adopts what lives, learns what died, and forgets nothing', async () => {
+    const agents = await createServing();
+    await agents['bootstrap-1']!.acquire(3);
+    const before = await world.kinds('bees');
+    await Promise.all([world.api.stop(), world.advance(1_500)]);
+    world.launcher.crash(agents['peer-2']!.launched.machine);
+    await world.restart();
+    await world.advance(100);
+    expect((await world.kinds('bees')).slice(0, before.length)).toEqual(before);
+    expect(await world.node('bees', 'peer-2')).toMatchObject({
+      state: 'dead',
+      reason: expect.stringContaining('came back'),
+    });
+    await agents['peer-1']!.report();
+    expect(await world.node('bees', 'peer-1')).toMatchObject({ state: 'serving', generation: 1 });
+    expect(await agents['bootstrap-1']!.acquire(3)).toMatchObject({ granted: true });
+    expect(await agents['bootstrap-2']!.acquire(3)).toEqual({ granted: false, term: 3 });
+    expect(world.launcher.machines.size).toBe(5);
+  });
+
+  it('takes up what was decided and not done', async () => {
+    const agents = await createServing();
+    await agents['bootstrap-1']!.acquire(1);
+    world.launcher.crash(agents['peer-1']!.launched.machine);
+    await world.advance(10);
+    await agents['bootstrap-1']!.redeploy('peer-1', 1, 1);
+    await world.restart();
+    await world.until(() => world.launcher.living('peer-1')?.machine.generation === 2);
+    expect(world.launcher.mostAlive).toBe(1);
+  });
+
+  it('ends machines that no row wants', async () => {
+    await createServing();
+    const [stray] = await world.launcher.list();
+    const machine = { ...stray!.machine, generation: 9, token: 'f'.repeat(64) };
+    const request = world.launcher.living(stray!.machine.slot)!;
+    await world.launcher.launch({ ...request, machine });
+    expect(await world.launcher.list()).toHaveLength(6);
+    await world.restart();
+    await world.advance(100);
+    expect(await world.launcher.list()).toHaveLength(5);
+  });
+});

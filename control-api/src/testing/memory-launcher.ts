@@ -1,0 +1,108 @@
+/** A launcher of pretended machines, which counts what it was made to do. Its machines outlive a control API. */
+import {
+  LaunchError,
+  type LaunchedMachine,
+  type Launcher,
+  type LaunchRequest,
+  type MachineExit,
+  type MachineRef,
+  type SlotAddresses,
+} from '../ports/launcher.ts';
+
+interface Pretended {
+  readonly request: LaunchRequest;
+  alive: boolean;
+}
+
+export class MemoryLauncher implements Launcher {
+  readonly machines = new Map<string, Pretended>();
+  readonly calledOff = new Set<string>();
+  readonly forgotten: string[] = [];
+  /** How many launches fail before one succeeds; half of the failures happen after the machine was made. */
+  failures = 0;
+  /** Most machines of one slot that were ever alive at one time. */
+  mostAlive = 0;
+  #port = 1_000;
+  #failed = 0;
+  readonly #listeners = new Set<(exit: MachineExit) => void>();
+
+  async allocate(count: number): Promise<readonly SlotAddresses[]> {
+    return Array.from({ length: count }, () => {
+      this.#port += 3;
+      const port = this.#port;
+      return { listen: { host: '127.0.0.1', port }, ringPort: port + 1, healthPort: port + 2 };
+    });
+  }
+
+  async launch(request: LaunchRequest): Promise<LaunchedMachine> {
+    const { machine } = request;
+    if (this.calledOff.has(machine.token)) throw new LaunchError('called-off', 'called off');
+    const fails = this.failures > 0;
+    if (fails) {
+      this.failures -= 1;
+      this.#failed += 1;
+    }
+    if (!fails || this.#failed % 2 === 0) {
+      if (!this.machines.has(machine.token)) this.machines.set(machine.token, { request, alive: true });
+      const alive = [...this.machines.values()].filter(
+        (other) => other.alive && other.request.config.slot === machine.slot,
+      );
+      this.mostAlive = Math.max(this.mostAlive, alive.length);
+    }
+    if (fails) throw new LaunchError('not-launched', 'the answer was lost');
+    if (!this.machines.get(machine.token)!.alive) this.#tell(machine, 'found exited');
+    return { machine, name: `m-${machine.slot}-${machine.generation}.${machine.attempt}` };
+  }
+
+  async stop(machine: MachineRef): Promise<void> {
+    const known = this.machines.get(machine.token);
+    if (known === undefined) this.calledOff.add(machine.token);
+    else if (known.alive) this.crash(machine, 'stopped');
+  }
+
+  async kill(machine: MachineRef): Promise<void> {
+    if (this.machines.get(machine.token)?.alive) this.crash(machine, 'killed by SIGKILL');
+  }
+
+  async list(clusterUid?: string): Promise<readonly LaunchedMachine[]> {
+    return [...this.machines.values()]
+      .filter(
+        ({ alive, request }) =>
+          alive && (clusterUid ?? request.machine.clusterUid) === request.machine.clusterUid,
+      )
+      .map(({ request: { machine } }) => ({
+        machine,
+        name: `m-${machine.slot}-${machine.generation}.${machine.attempt}`,
+      }));
+  }
+
+  watch(onExit: (exit: MachineExit) => void): () => void {
+    const listener = (exit: MachineExit) => onExit(exit);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async logs(machine: MachineRef, tailBytes: number): Promise<string> {
+    return `log of ${machine.slot}@${machine.generation}`.slice(-tailBytes);
+  }
+
+  async forget(clusterUid: string): Promise<void> {
+    this.forgotten.push(clusterUid);
+  }
+
+  /** Ends a machine, as a failure would. */
+  crash(machine: MachineRef, evidence = 'exit code 1'): void {
+    this.machines.get(machine.token)!.alive = false;
+    this.#tell(machine, evidence);
+  }
+
+  /** The living machine of a slot. */
+  living(slot: string): LaunchRequest | undefined {
+    return [...this.machines.values()].find(({ alive, request }) => alive && request.config.slot === slot)
+      ?.request;
+  }
+
+  #tell(machine: MachineRef, evidence: string): void {
+    for (const listener of [...this.#listeners]) listener({ machine, evidence });
+  }
+}
