@@ -62,6 +62,11 @@ export class Fabric {
     this.#options = options;
   }
 
+  /** Whether one datagram may arrive more than once. */
+  get mayDuplicate(): boolean {
+    return (this.#options.udpDuplicateRate ?? 0) > 0;
+  }
+
   cut(cut: Cut): () => void {
     this.#cuts.add(cut);
     return () => this.#cuts.delete(cut);
@@ -72,7 +77,8 @@ export class Fabric {
   }
 
   isCut(from: FabricNode, to: FabricNode): boolean {
-    if (this.#cuts.size === 0) return false;
+    // No cut parts a machine from itself.
+    if (this.#cuts.size === 0 || from === to) return false;
     for (const cut of this.#cuts) if (cut.from.has(from.address) && cut.to.has(to.address)) return true;
     return false;
   }

@@ -166,6 +166,22 @@ describe('partitions', () => {
   });
 });
 
+describe('loopback', () => {
+  test('a machine reaches itself, cut off from all others or not', async () => {
+    const { world, a, b } = await scene();
+    world.partition([a.address], [a.address, b.address]);
+    await world.complete(a.http.serve({ host: '127.0.0.1', port: 80 }, (_, from) => new Response(from.host)));
+    const answer = async () => (await a.http.fetch('http://localhost/')).text();
+    expect(await world.complete(answer())).toBe('127.0.0.1');
+  });
+
+  test('what listens on it is reached by nobody else', async () => {
+    const { world, a, b } = await scene();
+    await world.complete(a.http.serve({ host: '127.0.0.1', port: 80 }, () => new Response()));
+    expect(await world.complete(rejection(b.http.fetch(`http://${a.address}/`)))).toBe('refused');
+  });
+});
+
 describe('crash', () => {
   test('of a process: peers are reset at once, new connections refused, until it restarts', async () => {
     const { world, a, b, client, service } = await connected();

@@ -43,7 +43,8 @@ export class SimNetwork implements Network {
   connect(remote: Address, handler: TcpHandler, timeoutMs?: number): TcpEndpoint {
     const { machine, process } = this.#components;
     const host = isLoopback(remote.host) ? remote.host : machine.address;
-    const local = { host, port: machine.listeners.ephemeral(host) };
+    // Dead code leaves no mark on the machine that the next process runs on.
+    const local = { host, port: process.isDead ? 0 : machine.listeners.ephemeral(host) };
     const endpoint = new TcpEndpoint(this.#components, {
       local,
       remote: { host: remote.host, port: remote.port },
@@ -127,6 +128,23 @@ export class SimNetwork implements Network {
   }
 }
 
+/** Messages are small and many: they share slabs, which live as long as a message in them is under way. */
+const SLAB_BYTES = 64 * 1024;
+let slab = new Uint8Array(SLAB_BYTES);
+let slabUsedBytes = 0;
+
+function copyOf(message: Uint8Array): Uint8Array {
+  if (message.length > SLAB_BYTES / 16) return message.slice();
+  if (slabUsedBytes + message.length > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES);
+    slabUsedBytes = 0;
+  }
+  const copy = slab.subarray(slabUsedBytes, slabUsedBytes + message.length);
+  copy.set(message);
+  slabUsedBytes += message.length;
+  return copy;
+}
+
 class SimUdpSocket implements UdpSocket {
   readonly local: Address;
   readonly #components: TcpComponents;
@@ -163,7 +181,7 @@ class SimUdpSocket implements UdpSocket {
     if (isLoopback(this.local.host) && !toLoopback) return;
     const remote = toLoopback ? machine : this.#surroundings.machineAt(to.host);
     if (remote === undefined) return;
-    const copy = message.slice();
+    const copy = copyOf(message);
     const { host, port } = to;
     const source = toLoopback ? this.#loopbackSource : this.#source;
     fabric.sendDatagram(machine, remote, copy.length + UDP_HEADER_BYTES, () => {
@@ -171,7 +189,8 @@ class SimUdpSocket implements UdpSocket {
       const socket = remote.udp.at(host, port);
       if (socket === undefined) return;
       trace.add(now(), 'udp', machine, remote, copy.length);
-      socket.arrive(copy.slice(), source);
+      // The receiver's copy turns to noise once it has been shown, so a second one needs its own.
+      socket.arrive(fabric.mayDuplicate ? copyOf(copy) : copy, source);
     });
   }
 

@@ -17,6 +17,7 @@ interface UnsyncedWrite {
   readonly fileLengthBefore: number;
 }
 
+const MAX_UNSYNCED_WRITES = 512;
 const ZEROS = new Uint8Array(64 * 1024);
 
 export class SparseFile {
@@ -54,6 +55,8 @@ export class SparseFile {
     const before = this.#replace(offset, lengthBytes, slices);
     this.#unsynced.push({ offset, lengthBytes, before, fileLengthBefore: this.#length });
     this.#length = Math.max(this.#length, offset + lengthBytes);
+    // A real kernel writes old pages back unasked; without that a log never synced would grow this one too.
+    if (this.#unsynced.length > 2 * MAX_UNSYNCED_WRITES) this.#unsynced.splice(0, MAX_UNSYNCED_WRITES);
   }
 
   /** Grows with a hole; never shrinks. */
@@ -83,10 +86,19 @@ export class SparseFile {
     this.#unsynced = [];
   }
 
-  /** Power loss: each write since the last sync is undone if `isLost` says so, the newest first. */
+  /**
+   * Power loss: each write since the last sync is undone if `isLost` says so. Once a write that grew the
+   * file is lost, so are the later ones that did: of appends a prefix stays.
+   */
   loseUnsynced(isLost: () => boolean): void {
-    for (const write of this.#unsynced.reverse()) {
-      if (!isLost()) continue;
+    let isGrowthLost = false;
+    const lost = this.#unsynced.filter((write) => {
+      const hasGrown = write.offset + write.lengthBytes > write.fileLengthBefore;
+      const goes = isLost() || (hasGrown && isGrowthLost);
+      isGrowthLost ||= goes && hasGrown;
+      return goes;
+    });
+    for (const write of lost.reverse()) {
       this.#replace(write.offset, write.lengthBytes, []);
       for (const extent of write.before) this.#replace(extent.offset, extent.bytes.length, [extent.bytes]);
       if (write.offset + write.lengthBytes === this.#length) this.#length = write.fileLengthBefore;

@@ -75,7 +75,7 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     this.#remoteMachine = ends.remoteMachine;
     this.#sender = new SendStream(this, STALL_TIMEOUT_MS);
     this.#receiver = new ReceiveStream(() => this.#phase === 'open' && !this.#isInputHeld);
-    components.machine.connections.add(this);
+    if (!components.process.isDead) components.machine.connections.add(this);
   }
 
   // -------------------------------------------------------------- TcpConnection
