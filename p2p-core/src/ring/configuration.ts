@@ -20,7 +20,7 @@ export interface RingMember extends MemberId {
   readonly admittedAtTerm: number;
 }
 
-export type RingErrorCode = 'bad-configuration' | 'configuration-jump' | 'bad-ring-key' | 'closed';
+export type RingErrorCode = 'bad-configuration' | 'configuration-jump' | 'bad-ring-key';
 
 export class RingError extends Error {
   readonly code: RingErrorCode;

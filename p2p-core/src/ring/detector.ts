@@ -236,14 +236,6 @@ export class Detector {
     }));
   }
 
-  get incarnation(): number {
-    return this.#incarnation;
-  }
-
-  get distrust(): number {
-    return this.#distrust;
-  }
-
   /** A late tick means that this node stood still: shifts every measure of others' silence by that time. */
   #forgiveOwnAbsence(now: number): void {
     const awayMs = this.#lastTickMs === undefined ? 0 : now - this.#lastTickMs - this.#timing.tickMs;
