@@ -62,8 +62,9 @@ async function main(): Promise<void> {
   if (address === undefined)
     throw new Error(`SKEP_LISTEN is no address: ${asked}; give for instance 127.0.0.1:7700`);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileSync(join(directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
   const store = new SqliteStore(join(directory, 'control-api.sqlite'));
+  // Only now, as the only one that has the store, is this process the owner.
+  writeFileSync(join(directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
   const adminTokenFile = env.SKEP_ADMIN_TOKEN_FILE ?? join(directory, 'admin-token');
   const viewerTokenFile = env.SKEP_VIEWER_TOKEN_FILE ?? join(directory, 'viewer-token');
   const { version } = JSON.parse(readText('../package.json')) as { version: string };
