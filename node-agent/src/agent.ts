@@ -5,7 +5,7 @@
 import type { AgentConfig, Command, Report } from '@skep/contract';
 import { createNode, type Node } from '@skep/p2p-core';
 import { fromHex } from '@skep/p2p-core/bytes';
-import type { Host, HttpServer } from '@skep/p2p-core/host';
+import type { Address, Host, HttpServer, Timer } from '@skep/p2p-core/host';
 import { LamportClock, type RingEvent } from '@skep/p2p-core/ring';
 import { ControlLink } from './control-link.ts';
 import { EventOutbox } from './event-outbox.ts';
@@ -25,6 +25,7 @@ export interface Agent {
 
 /** How long a node waits for its first DHT neighbours before it serves without: all others may be dead. */
 const lonelyMs = 1_500;
+const neighbourPollMs = 20;
 const farewellMs = 1_000;
 
 /** Ring facts that the control API should hear at once, not at the next report. */
@@ -60,8 +61,10 @@ class Machine implements Agent {
   #holdings!: TorrentHoldings;
   #health!: HttpServer;
   #state: Report['state'] = 'joined';
-  #bootstrapKnown = false;
-  #bootstrapAtMs = 0;
+  #isFirst = false;
+  /** When the first commands came. */
+  #commandedAtMs: number | undefined;
+  #readyTimer: Timer | undefined;
 
   constructor(host: Host, log: Log, config: AgentConfig) {
     this.#host = host;
@@ -96,6 +99,7 @@ class Machine implements Agent {
         ringKey: fromHex(config.ringKey)!,
         stateDirectory: `${config.dataDirectory}/ring`,
         graceMs: config.graceMs,
+        lamport: this.#lamport,
         client: () => this.#link.client,
         onEvent: (event) => this.#onRingEvent(event),
       });
@@ -146,7 +150,7 @@ class Machine implements Agent {
   report() {
     return {
       state: this.#state,
-      lamport: this.#time(),
+      lamport: this.#lamport.time,
       dhtNodes: this.#dhtNodes(),
       torrents: this.#holdings.report(),
       events: this.#outbox.next(),
@@ -158,7 +162,6 @@ class Machine implements Agent {
     this.#outbox.taken(eventsTaken);
     this.#lamport.merge(lamport);
     if (this.#outbox.size > 0) this.#link.nudge();
-    this.#serveIfReady();
   }
 
   reachable(reachable: boolean): void {
@@ -177,28 +180,30 @@ class Machine implements Agent {
     this.#serveIfReady();
   }
 
-  #bootstrapFrom(addresses: Extract<Command, { kind: 'bootstrap-from' }>['addresses']): void {
-    if (!this.#bootstrapKnown) this.#bootstrapAtMs = this.#host.clock.now();
-    this.#bootstrapKnown = true;
+  #bootstrapFrom(addresses: readonly Address[]): void {
     this.#node.dht?.addNodes(addresses);
-    if (addresses.length === 0) this.#bootstrapAtMs = Number.NEGATIVE_INFINITY;
+    // The first of all bootstrap nodes finds nobody; a peer waits for one.
+    this.#isFirst = this.#config.role === 'bootstrap' && addresses.length === 0;
+    this.#commandedAtMs ??= this.#host.clock.now();
     this.#awaitNeighbours();
   }
 
-  /** The table fills within milliseconds; noticing it by polling is cheaper than a callback through all layers. */
+  /** The table fills within milliseconds; looking is simpler than a callback through all layers. */
   #awaitNeighbours(): void {
-    if (this.#state !== 'joined') return;
+    this.#readyTimer?.cancel();
     this.#serveIfReady();
-    this.#host.clock.setTimer(20, () => this.#awaitNeighbours());
+    if (this.#state !== 'joined') return;
+    this.#readyTimer = this.#host.clock.setTimer(neighbourPollMs, () => this.#awaitNeighbours());
   }
 
   #serveIfReady(): void {
-    if (this.#state !== 'joined' || !this.#bootstrapKnown) return;
+    if (this.#state !== 'joined' || this.#commandedAtMs === undefined) return;
     if (this.#ring !== undefined && !this.#ring.formed) return;
-    const lonely = this.#host.clock.now() - this.#bootstrapAtMs >= lonelyMs;
+    const lonely = this.#isFirst || this.#host.clock.now() - this.#commandedAtMs >= lonelyMs;
     if (this.#dhtNodes() === 0 && !lonely) return;
     this.#state = 'serving';
-    this.#tell('serving', {});
+    this.#log.info('serving');
+    this.#link.nudge();
   }
 
   // ---- events
@@ -212,17 +217,13 @@ class Machine implements Agent {
   }
 
   #tell(kind: string, data: Record<string, string | number | boolean>): void {
-    this.#outbox.add({ kind, lamport: this.#lamport.merge(this.#ring?.lamport ?? 0), data });
+    this.#outbox.add({ kind, lamport: this.#lamport.tick(), data });
     this.#log.info(kind, data);
     this.#link.nudge();
   }
 
   #dhtNodes(): number {
     return this.#node.dht?.stats().nodes ?? 0;
-  }
-
-  #time(): number {
-    return Math.max(this.#lamport.time, this.#ring?.lamport ?? 0);
   }
 
   // ---- the end
@@ -241,6 +242,7 @@ class Machine implements Agent {
   }
 
   async #shutDown(missed: boolean): Promise<void> {
+    this.#readyTimer?.cancel();
     if (missed) this.#ring?.leave();
     await this.#ring?.close();
     await this.#node.close();

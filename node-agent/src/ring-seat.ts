@@ -1,7 +1,14 @@
 /** A bootstrap node's seat in the ring: takes its configuration from commands, and asks the control API for leases and redeployments. */
 import { type ApiClient, ApiError, type Command, type MachineId, type Report } from '@skep/contract';
 import type { Address, Host, TcpListener } from '@skep/p2p-core/host';
-import { type Authority, createRing, type Ring, type RingEvent, type SlotDeath } from '@skep/p2p-core/ring';
+import {
+  type Authority,
+  createRing,
+  type LamportClock,
+  type Ring,
+  type RingEvent,
+  type SlotDeath,
+} from '@skep/p2p-core/ring';
 
 type FormRing = Extract<Command, { kind: 'form-ring' }>;
 type HeedDeaths = Extract<Command, { kind: 'heed-deaths' }>;
@@ -14,6 +21,7 @@ export interface RingSeatOptions {
   readonly ringKey: Uint8Array;
   readonly stateDirectory: string;
   readonly graceMs: number;
+  readonly lamport: LamportClock;
   readonly client: () => ApiClient;
   readonly onEvent: (event: RingEvent) => void;
 }
@@ -47,7 +55,7 @@ export class RingSeat {
       return { onBytes: (view) => view.length, onClose: () => undefined };
     });
     this.#ring = await createRing(
-      { host, authority: this.#authority(), ringKey: this.#options.ringKey },
+      { host, authority: this.#authority(), ringKey: this.#options.ringKey, lamport: this.#options.lamport },
       {
         clusterUid: this.#options.clusterUid,
         self: this.#options.self,
@@ -84,10 +92,6 @@ export class RingSeat {
       configurationVersion: status.configurationVersion,
       dead: status.members.filter((member) => member.state === 'dead').map((member) => member.member),
     };
-  }
-
-  get lamport(): number {
-    return this.#ring?.status().lamport ?? 0;
   }
 
   /** Tells the others that this is a leave and no death. */

@@ -99,7 +99,7 @@ export class RingMachine {
   readonly #election: Election;
   readonly #leadership: Leadership;
   readonly #healer: Healer;
-  readonly #lamport = new LamportClock();
+  readonly #lamport: LamportClock;
   readonly #windows = new Map<string, ReplayWindow>();
   readonly #evidence = new Map<string, string>();
   readonly #dropped: Record<DropCause, number> = {
@@ -119,8 +119,9 @@ export class RingMachine {
   #recordLossTold: boolean;
   #outputs: RingOutput[] = [];
 
-  constructor(components: { random: Random }, options: RingMachineOptions) {
+  constructor(components: { random: Random; lamport?: LamportClock }, options: RingMachineOptions) {
     checkConfiguration(options.configuration);
+    this.#lamport = components.lamport ?? new LamportClock();
     this.#self = options.self;
     this.#configuration = options.configuration;
     this.#recordLossTold = options.record !== 'lost';

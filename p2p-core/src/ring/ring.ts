@@ -6,6 +6,7 @@ import type { Address, Host, TcpConnection, Timer, UdpSocket } from '../host/ind
 import { type RingConfiguration, RingError } from './configuration.ts';
 import type { RingEvent } from './events.ts';
 import type { RedeploymentAnswer, RedeploymentRequest, SlotDeath } from './healer.ts';
+import type { LamportClock } from './lamport.ts';
 import type { LeaseAnswer } from './leadership.ts';
 import { type RingInput, RingMachine, type RingOutput, type RingStatus } from './machine.ts';
 import type { MemberId } from './member.ts';
@@ -31,6 +32,8 @@ export interface RingComponents {
   readonly authority: Authority;
   /** 32 bytes that all members of the cluster share. */
   readonly ringKey: Uint8Array;
+  /** The clock of a node that stamps more than the ring's events. @default one of the ring's own */
+  readonly lamport?: LamportClock;
 }
 
 export interface RingOptions {
@@ -76,13 +79,16 @@ export async function createRing(components: RingComponents, options: RingOption
   }
   const store = new VoteStore(components.host, options);
   const timing = { ...DEFAULT_TIMING, ...options.timing };
-  const machine = new RingMachine(components.host, {
-    self: { slot: options.self.slot, generation: options.self.generation },
-    configuration: options.configuration,
-    record: await store.load(),
-    timing,
-    connectForEvidence: options.connectForEvidence ?? true,
-  });
+  const machine = new RingMachine(
+    { random: components.host.random, lamport: components.lamport },
+    {
+      self: { slot: options.self.slot, generation: options.self.generation },
+      configuration: options.configuration,
+      record: await store.load(),
+      timing,
+      connectForEvidence: options.connectForEvidence ?? true,
+    },
+  );
   const driver = new RingDriver(components, options, { machine, store, timing });
   await driver.start();
   return driver;
