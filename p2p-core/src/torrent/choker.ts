@@ -43,6 +43,8 @@ export class Choker<P extends ChokerPeer> {
   readonly #slots: number;
   /** Unchoked peers, with when each was. */
   readonly #unchoked = new Map<P, number>();
+  /** When peers that are choked now were last served. */
+  readonly #servedMs = new WeakMap<P, number>();
   #optimistic: P | undefined;
   #nextRechokeMs = 0;
   #nextOptimisticMs = 0;
@@ -89,20 +91,27 @@ export class Choker<P extends ChokerPeer> {
     }
     if (this.#optimistic !== undefined) chosen.add(this.#optimistic);
 
-    for (const peer of this.#unchoked.keys()) if (!chosen.has(peer)) this.#unchoked.delete(peer);
+    for (const peer of this.#unchoked.keys()) {
+      if (chosen.has(peer)) continue;
+      this.#unchoked.delete(peer);
+      this.#servedMs.set(peer, nowMs);
+    }
     for (const peer of chosen) if (!this.#unchoked.has(peer)) this.#unchoked.set(peer, nowMs);
     return true;
   }
 
-  /** Those within their turn first, fastest first; then those that wait, then those that had their turn. */
+  /** Those within their turn first, fastest first; then those that wait, longest first; then those that had their turn. */
   #rankAsSeed(peers: P[], nowMs: number): P[] {
     const standing = (peer: P): number => {
       const sinceMs = this.#unchoked.get(peer);
       if (sinceMs === undefined) return 1;
       return nowMs - sinceMs < SEED_TURN_MS ? 0 : 2;
     };
+    const served = (peer: P): number => (standing(peer) === 1 ? (this.#servedMs.get(peer) ?? -1) : 0);
     const rates = new Map(peers.map((peer) => [peer, peer.uploadRate(nowMs)]));
-    const ranked = peers.sort((a, b) => standing(a) - standing(b) || rates.get(b)! - rates.get(a)!);
+    const ranked = peers.sort(
+      (a, b) => standing(a) - standing(b) || served(a) - served(b) || rates.get(b)! - rates.get(a)!,
+    );
     for (const peer of ranked.slice(0, this.#slots)) {
       if (standing(peer) === 2) this.#unchoked.set(peer, nowMs);
     }

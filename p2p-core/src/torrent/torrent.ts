@@ -291,6 +291,8 @@ export class Torrent implements PeerSwarm {
     }
     this.#startSources();
     this.#swarm.connect();
+    // At once, so that a log of what comes has a snapshot to add to.
+    this.#checkpoints.tick(clock.now());
   }
 
   async #stop(): Promise<void> {
