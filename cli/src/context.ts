@@ -48,13 +48,9 @@ export function performer(
 }
 
 function tell(error: unknown, output: Output, debug: boolean): number {
-  if (error instanceof Interrupted) {
-    if (!output.answered)
-      output.result({ ok: false, error: { code: 'interrupted', message: error.message } });
-    return error.exitCode;
-  }
   const { code, exitCode, message } = describeFailure(error);
-  output.note(`skep: ${message}`);
+  // Who pressed Ctrl-C need not be told.
+  if (!(error instanceof Interrupted)) output.note(`skep: ${message}`);
   if (debug && error instanceof Error) output.note(error.stack ?? '');
   if (!output.answered) output.result({ ok: false, error: { code, message } });
   return exitCode;

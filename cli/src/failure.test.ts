@@ -4,6 +4,7 @@ import { MetainfoError } from '@skep/p2p-core/metainfo';
 import { describe, expect, it } from 'vitest';
 import { exitCodeHelp, exitCodes } from './exit-codes.ts';
 import { CliError, describeFailure } from './failure.ts';
+import { Interrupted } from './terminal/interrupts.ts';
 
 function problem(status: number, code: Problem['code'], rest: Partial<Problem> = {}): ApiError {
   return new ApiError(status, 'It says why.', {
@@ -33,6 +34,7 @@ describe('failures', () => {
     [problem(503, 'store-unavailable'), 'store-unavailable', 4],
     [new ApiError(502, 'Not a control API.'), 'bad-answer', 4],
     [new TypeError('x is not a function'), 'internal', 1],
+    [new Interrupted('SIGTERM'), 'interrupted', 143],
     ['a string', 'internal', 1],
   ])('%s has code %s and exit status %d', (error, code, exitCode) => {
     expect(describeFailure(error)).toMatchObject({ code, exitCode });

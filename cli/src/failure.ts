@@ -8,6 +8,7 @@ import { MetainfoError } from '@skep/p2p-core/metainfo';
 import { BencodeError } from '@skep/p2p-core/wire';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { printable } from './terminal/format.ts';
+import { Interrupted } from './terminal/interrupts.ts';
 
 /** A failure that the command line itself speaks of; `message` is one sentence that says what to do. */
 export class CliError extends Error {
@@ -48,6 +49,7 @@ const hostExitCodes: Record<HostErrorCode, ExitCode> = {
 /** What to tell of an error of any kind. */
 export function describeFailure(error: unknown): Failure {
   const cause = error instanceof Error ? error : new Error(String(error));
+  if (cause instanceof Interrupted) return failureOf('interrupted', cause.exitCode, cause.message);
   if (cause instanceof CliError) return failureOf(cause.code, cause.exitCode, cause.message);
   if (cause instanceof HostError) return failureOf(cause.code, hostExitCodes[cause.code], cause.message);
   if (cause instanceof MetainfoError) {

@@ -6,7 +6,7 @@ import type * as z from 'zod';
 import { absolutePath, parseRate, parseWhole } from '../arguments.ts';
 import type { Context, Perform } from '../context.ts';
 import { type ApiFlags, apiClient, type Connection, connect, withApiOptions } from '../daemon/connect.ts';
-import { ensureDaemon, stateDirectory } from '../daemon/daemon.ts';
+import { ensureDaemon, stateDirectory, stopDaemon } from '../daemon/daemon.ts';
 import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { type BoardRow, createBoard } from '../terminal/board.ts';
@@ -39,8 +39,11 @@ export function upCommand(perform: Perform): Command {
     .action((specPath: string | undefined, flags: UpFlags) =>
       perform(flags, async (context) => {
         const spec = await readSpec(context, specPath, flags);
-        const connection = await reach(context, flags);
-        const { name } = await connection.api.createCluster({ body: spec });
+        const { connection, abandon } = await reach(context, flags);
+        const { name } = await connection.api.createCluster({ body: spec }).catch(async (error) => {
+          await abandon();
+          throw error;
+        });
         const cluster = await awaitServing(context, connection, name, flags.timeout * 1000);
         context.output.result({ api: connection.url, cluster });
         context.output.line(
@@ -51,11 +54,27 @@ export function upCommand(perform: Perform): Command {
     );
 }
 
-async function reach(context: Context, flags: UpFlags): Promise<Connection> {
-  if (flags.api !== undefined || flags.tokenFile !== undefined) return connect(context, flags);
+interface Reached {
+  readonly connection: Connection;
+  /** Ends the control API that was started for this cluster, if there is nothing else in it. */
+  abandon(): Promise<void>;
+}
+
+async function reach(context: Context, flags: UpFlags): Promise<Reached> {
+  if (flags.api !== undefined || flags.tokenFile !== undefined) {
+    return { connection: connect(context, flags), abandon: async () => undefined };
+  }
   const { host, interrupts, env } = context;
-  const { url, token } = await ensureDaemon(stateDirectory(env), host.clock, interrupts.signal);
-  return { api: apiClient(host, url, token, interrupts.signal), url };
+  const directory = stateDirectory(env);
+  const daemon = await ensureDaemon(directory, host.clock, interrupts.signal);
+  const api = apiClient(host, daemon.url, daemon.token, interrupts.signal);
+  return {
+    connection: { api, url: daemon.url },
+    async abandon() {
+      const clusters = await api.listClusters({}).catch(() => undefined);
+      if (clusters?.length === 0) await stopDaemon(directory, daemon, host.clock, interrupts.signal);
+    },
+  };
 }
 
 async function readSpec(

@@ -1,0 +1,196 @@
+/** `skep demo`, `up` and `down` as a user runs them: whole clusters of real processes on loopback. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Running, runCli, startCli } from '../../cli/src/testing/run-cli.ts';
+
+let directory = '';
+/** Where the demonstration puts what it needs; empty again after every test. */
+let scratch = '';
+let content = '';
+const running: Running[] = [];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'skep-end-to-end-'));
+  scratch = join(directory, 'scratch');
+  mkdirSync(scratch);
+  content = join(directory, 'content.bin');
+  writeFileSync(
+    content,
+    Uint8Array.from({ length: 3_000_000 }, (_, i) => (i * 7 + (i >> 9)) & 255),
+  );
+});
+
+afterEach(async () => {
+  for (const { child, finished } of running.splice(0)) {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGINT');
+    await finished;
+  }
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const timeout = 120_000;
+
+function startDemo(...args: string[]): Running {
+  const fewer = ['--peers', '3', '--content', content];
+  const demo = startCli(['demo', ...fewer, ...args], join(directory, 'state'), { TMPDIR: scratch });
+  running.push(demo);
+  return demo;
+}
+
+/** Command lines of living processes whose environment or arguments name the scratch directory. */
+function processesOf(place: string): string[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+      return environment.includes(place) ? [readFileSync(`/proc/${pid}/cmdline`, 'utf8')] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+async function expectNothingLeft(withinMs: number): Promise<void> {
+  const look = () => ({ files: readdirSync(scratch), processes: processesOf(scratch) });
+  for (let waitedMs = 0; waitedMs < withinMs; waitedMs += 100) {
+    const { files, processes } = look();
+    if (files.length + processes.length === 0) break;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  expect(look()).toEqual({ files: [], processes: [] });
+}
+
+/** Resolves once the demonstration has said this. */
+function said(demo: Running, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let heard = '';
+    demo.child.stderr?.on('data', (chunk: string) => {
+      heard += chunk;
+      if (heard.includes(text)) resolve();
+    });
+    void demo.finished.then(() => reject(new Error(`it ended before it said '${text}': ${heard}`)));
+  });
+}
+
+const controlApiOf = (demo: Running): number =>
+  Number(execFileSync('pgrep', ['-P', String(demo.child.pid)], { encoding: 'utf8' }).split('\n')[0]);
+
+describe.skipIf(process.platform !== 'linux')('the demonstration', { timeout }, () => {
+  it('heals, verifies every download, and leaves nothing', async () => {
+    const { code, stdout, stderr } = await startDemo('--exit', '--json').finished;
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const lines = stdout.trim().split('\n');
+    expect(lines).toHaveLength(1);
+    const result = JSON.parse(lines[0] ?? '');
+    expect(result).toMatchObject({ nodes: 7, bytes: 3_000_000, ok: true });
+    expect(result.downloads.map((each: { node: string }) => each.node)).toEqual([
+      'peer-2',
+      'peer-3',
+      'peer-4',
+    ]);
+    for (const download of result.downloads) {
+      expect(download).toEqual({ node: download.node, seconds: expect.any(Number), sha256Ok: true });
+    }
+    const { detectedMs, electedMs, redeployedMs, firstLookupMs } = result.healing;
+    for (const ms of [detectedMs, electedMs, redeployedMs, firstLookupMs])
+      expect(ms).toBeGreaterThanOrEqual(0);
+    expect(firstLookupMs).toBeGreaterThanOrEqual(redeployedMs);
+    await expectNothingLeft(1_000);
+  });
+
+  it('stays up for whoever looks, and ends by Ctrl-C as a success', async () => {
+    const demo = startDemo('--json');
+    await said(demo, 'live page');
+    demo.child.kill('SIGINT');
+    const { code, stdout, stderr } = await demo.finished;
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(JSON.parse(stdout)).toMatchObject({ ok: true });
+    await expectNothingLeft(1_000);
+  });
+
+  it('leaves nothing when interrupted in the middle', async () => {
+    const demo = startDemo('--json');
+    await said(demo, 'each a process of its own');
+    demo.child.kill('SIGINT');
+    const { code, stdout } = await demo.finished;
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout)).toMatchObject({ ok: false, error: { code: 'interrupted' } });
+    await expectNothingLeft(1_000);
+  });
+
+  it('leaves nothing when it is killed', async () => {
+    const demo = startDemo();
+    await said(demo, 'all nodes serve');
+    demo.child.kill('SIGKILL');
+    await demo.finished;
+    await expectNothingLeft(20_000);
+  });
+
+  it('goes on when its control API is killed', async () => {
+    const demo = startDemo('--exit', '--json');
+    await said(demo, 'all nodes serve');
+    process.kill(controlApiOf(demo), 'SIGKILL');
+    const { code, stdout, stderr } = await demo.finished;
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(stderr).toContain('starting it again');
+    expect(JSON.parse(stdout)).toMatchObject({ ok: true });
+    await expectNothingLeft(1_000);
+  });
+
+  it('refuses content that is not there before it starts anything for long', async () => {
+    const { code, stdout } = await startDemo('--exit', '--json', '--content', join(directory, 'none'))
+      .finished;
+    expect(code).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject({ ok: false, error: { code: 'not-found' } });
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('a cluster of the user', { timeout }, () => {
+  it('comes up, is looked at, loses a node, heals, and goes down with its control API', async () => {
+    const state = join(directory, 'state');
+    const spec = join(directory, 'spec.yaml');
+    writeFileSync(spec, 'name: lab\nbootstrap: 3\npeers: 4\n');
+    const run = (...args: string[]) => runCli(args, state, { TMPDIR: scratch });
+    const up = await run('up', spec, '--peers', '1', '--json');
+    expect({ code: up.code, stderr: up.stderr }).toMatchObject({ code: 0 });
+    try {
+      expect(JSON.parse(up.stdout).cluster.nodes).toHaveLength(4);
+      expect((await run('up', spec)).code).toBe(5);
+      const status = JSON.parse((await run('status', '--json')).stdout);
+      expect(status.clusters[0]).toMatchObject({ name: 'lab', state: 'active' });
+      expect((await run('kill', 'bootstrap-9')).code).toBe(3);
+      expect((await run('kill', 'bootstrap-2')).code).toBe(0);
+      let generation = 1;
+      while (generation === 1) {
+        const nodes = JSON.parse((await run('nodes', '--json')).stdout);
+        const node = nodes.find((each: { slot: string }) => each.slot === 'bootstrap-2');
+        if (node.state === 'serving') generation = node.generation;
+      }
+      expect(generation).toBe(2);
+      const events = (await run('events', '--json')).stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).kind);
+      expect(events).toEqual(
+        expect.arrayContaining(['cluster-created', 'node-dead', 'redeployment-complete']),
+      );
+      const logs = await run('logs', 'bootstrap-2', '--generation', '1', '--json');
+      expect(JSON.parse(logs.stdout).log).toContain('listening');
+    } finally {
+      const down = await run('down', 'lab', '--json');
+      expect(JSON.parse(down.stdout)).toEqual({ cluster: 'lab', controlApiStopped: true });
+    }
+    expect((await run('status')).code).toBe(4);
+    await expectNothingLeft(2_000);
+  });
+
+  it('leaves no control API behind that has nothing to control', async () => {
+    const state = join(directory, 'state');
+    const { code } = await runCli(['up', '--name', 'Wrong Name'], state, { TMPDIR: scratch });
+    expect(code).toBe(2);
+    await expectNothingLeft(2_000);
+  });
+});
