@@ -79,9 +79,9 @@ export class TorrentHoldings {
     const { torrent } = holding;
     const elapsedMs = () => this.#host.clock.now() - holding.sinceMs;
     await torrent.waitFor(({ state, peers }) => peers.known > 0 || state === 'seeding');
-    holding.firstPeerMs = elapsedMs();
+    holding.firstPeerMs = Math.round(elapsedMs());
     await torrent.waitFor(({ state }) => state === 'seeding');
-    holding.seconds = elapsedMs() / 1_000;
+    holding.seconds = Math.round(elapsedMs()) / 1_000;
     holding.sha256 = await this.#sha256(holding);
     this.#options.onEvent('content-complete', { infoHash, seconds: holding.seconds, sha256: holding.sha256 });
   }

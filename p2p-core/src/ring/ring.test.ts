@@ -9,7 +9,6 @@ import {
   type Authority,
   createRing,
   type LeaseAnswer,
-  type MemberId,
   type RedeploymentRequest,
   type Ring,
   type RingConfiguration,
@@ -148,7 +147,8 @@ describe('a ring on loopback', () => {
     stranger.send(new Uint8Array(40), ring.local);
     stranger.send(new Uint8Array(1_300), ring.local);
     stranger.send(new Uint8Array(0), ring.local);
-    const [self, friend] = configuration.members as readonly [MemberId, MemberId];
+    const self = configuration.members[0]!;
+    const friend = configuration.members[1]!;
     const suspicion = { member: self, incarnation: 0, standing: 'suspect' } as const;
     const message = { kind: 'ping', seq: 1 } as const;
     const shown = { lamport: 1, version: 1, term: 0, leading: false, leaseMs: 0, gossip: [suspicion] };
