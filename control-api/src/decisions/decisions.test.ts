@@ -1,0 +1,279 @@
+import { ClusterSpec } from '@skep/contract';
+import { describe, expect, it } from 'vitest';
+import { ClusterRecord } from '../cluster-record.ts';
+import { decideCreateCluster } from './cluster-creation.ts';
+import { commandsFor, revisionOf } from './commands.ts';
+import { currentMachine, type Decision } from './decision.ts';
+import { decideDelete, isEnded } from './deletion.ts';
+import { decideLease } from './lease.ts';
+import { decideExit, decideLaunched, decideNextAttempt, decideStopped } from './machine-life.ts';
+import { decideRedeployment, type RedeploymentAsk } from './redeployment.ts';
+import type { EffectRow } from './rows.ts';
+import { decideWatchdog } from './watchdog.ts';
+
+const t0 = 1_000_000;
+
+function apply<A>(state: ClusterRecord, decision: Decision<A>): A {
+  if ('refusal' in decision) throw new Error(decision.refusal.code);
+  for (const change of decision.changes ?? []) state.apply(change);
+  return decision.answer;
+}
+
+/** Three bootstrap nodes and two peers, all serving, led by bootstrap-1@1 in term 5. */
+function serving(overrides: object = {}): ClusterRecord {
+  const spec = ClusterSpec.parse({ name: 'bees', bootstrap: 3, peers: 2, ...overrides });
+  const addresses = Array.from({ length: 5 }, (_, index) => ({
+    listen: { host: '127.0.0.1', port: 100 + index * 3 },
+    ringPort: 101 + index * 3,
+    healthPort: 102 + index * 3,
+  }));
+  const state = new ClusterRecord('u');
+  apply(state, decideCreateCluster(spec, 'u', addresses, t0));
+  for (const effect of [...state.effects.values()]) apply(state, decideLaunched(state, effect, 'm', t0));
+  for (const machine of [...state.machines.values()]) {
+    const value = { ...machine, state: 'serving' as const, tokenSha256: machine.slot };
+    state.apply({ table: 'machines', id: `${machine.slot}@1`, value });
+  }
+  const holder = { slot: 'bootstrap-1', generation: 1 };
+  apply(state, decideLease(state, { action: 'acquire', holder, term: 5 }, t0));
+  return state;
+}
+
+const ask: RedeploymentAsk = {
+  slot: 'bootstrap-3',
+  generation: 1,
+  term: 5,
+  by: 'bootstrap-1@1',
+  reason: 'silent',
+  heard: false,
+  drainMs: 5_000,
+};
+
+describe('decideLease', () => {
+  it.each([
+    ['acquire', 'bootstrap-2', 6, true],
+    ['acquire', 'bootstrap-2', 5, false],
+    ['acquire', 'bootstrap-2', 4, false],
+    ['acquire', 'bootstrap-1', 5, true],
+    ['renew', 'bootstrap-1', 5, true],
+    ['renew', 'bootstrap-1', 6, false],
+    ['renew', 'bootstrap-1', 4, false],
+    ['renew', 'bootstrap-2', 5, false],
+  ] as const)('%s by %s of term %i, while bootstrap-1 holds 5: %s', (action, slot, term, granted) => {
+    for (const laterMs of [0, 1_000_000]) {
+      const decision = decideLease(
+        serving(),
+        { action, holder: { slot, generation: 1 }, term },
+        t0 + laterMs,
+      );
+      expect(decision).toMatchObject({ answer: { granted } });
+      if (!granted) expect(decision).not.toHaveProperty('changes');
+    }
+  });
+
+  it('is nothing for peers and for what is over', () => {
+    const state = serving();
+    const request = (slot: 'peer-1' | 'bootstrap-1', generation: number) =>
+      decideLease(state, { action: 'acquire', holder: { slot, generation }, term: 9 }, t0);
+    expect(request('peer-1', 1)).toMatchObject({ refusal: { code: 'forbidden' } });
+    expect(request('bootstrap-1', 2)).toMatchObject({ refusal: { code: 'generation-over', current: 1 } });
+  });
+});
+
+describe('decideRedeployment', () => {
+  it.each([
+    ['an old term of the holder itself', { term: 4 }, 'old-term', 5],
+    ['a term not yet acquired', { term: 6 }, 'old-term', 5],
+    ['another than the holder', { by: 'bootstrap-2@1' }, 'old-term', 5],
+    ['an unknown slot', { slot: 'peer-9' }, 'node-not-found', undefined],
+    ['a generation to come', { generation: 2 }, 'wrong-generation', 1],
+  ] as const)('refuses %s', (_, change, code, current) => {
+    const decision = decideRedeployment(serving(), { ...ask, ...change }, t0);
+    expect(decision).toMatchObject({ refusal: { code } });
+    expect((decision as { refusal: { current?: number } }).refusal.current).toBe(current);
+    expect(decision).not.toHaveProperty('changes');
+  });
+
+  it('refuses once the lease has run out, to the millisecond', () => {
+    const state = serving();
+    expect(decideRedeployment(state, ask, t0 + 4_999)).toHaveProperty('answer');
+    expect(decideRedeployment(state, ask, t0 + 5_000)).toMatchObject({ refusal: { code: 'old-term' } });
+  });
+
+  it('refuses roles that are not healed', () => {
+    const state = serving({ heal: ['bootstrap'] });
+    expect(decideRedeployment(state, { ...ask, slot: 'peer-1' }, t0)).toMatchObject({
+      refusal: { code: 'not-healed' },
+    });
+  });
+
+  it('fences, swaps the member, and writes down to stop, then to launch', () => {
+    const state = serving();
+    apply(state, decideRedeployment(state, ask, t0));
+    expect(state.slots.get('bootstrap-3')?.generation).toBe(2);
+    expect(state.ring.version).toBe(2);
+    expect(
+      state.ring.members.map(({ slot, generation, admittedAtTerm }) => [slot, generation, admittedAtTerm]),
+    ).toEqual([
+      ['bootstrap-1', 1, 0],
+      ['bootstrap-2', 1, 0],
+      ['bootstrap-3', 2, 5],
+    ]);
+    const inOrder = [...state.effects]
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([, effect]) => effect);
+    expect(inOrder.map(({ kind, generation }) => [kind, generation])).toEqual([
+      ['stop', 1],
+      ['launch', 2],
+    ]);
+  });
+
+  it('leaves the ring alone for a peer, and drains only what is heard', () => {
+    const state = serving();
+    apply(state, decideRedeployment(state, { ...ask, slot: 'peer-1', heard: true }, t0));
+    expect(state.ring.version).toBe(1);
+    const stop = [...state.effects.values()].find(({ kind }) => kind === 'stop');
+    expect(stop?.notBeforeMs).toBe(t0 + 5_000);
+  });
+
+  it('answers the one begun when asked again, by a later leader too', () => {
+    const state = serving();
+    const first = apply(state, decideRedeployment(state, ask, t0));
+    apply(
+      state,
+      decideLease(state, { action: 'acquire', holder: { slot: 'bootstrap-2', generation: 1 }, term: 7 }, t0),
+    );
+    const again = apply(state, decideRedeployment(state, { ...ask, term: 7, by: 'bootstrap-2@1' }, t0));
+    expect(again).toBe(first);
+    // Generation 2 has not joined yet: it is the same redeployment that is under way.
+    const next = decideRedeployment(state, { ...ask, generation: 2, term: 7, by: 'bootstrap-2@1' }, t0);
+    expect(next).toEqual({ answer: first });
+  });
+
+  it('keeps to the budget of the cluster, in any 60 seconds', () => {
+    const state = serving({ redeploymentsPerCluster: 1, leaseMs: 600_000 });
+    apply(
+      state,
+      decideLease(state, { action: 'renew', holder: { slot: 'bootstrap-1', generation: 1 }, term: 5 }, t0),
+    );
+    apply(state, decideRedeployment(state, ask, t0));
+    const other = { ...ask, slot: 'peer-1' };
+    expect(decideRedeployment(state, other, t0 + 59_999)).toMatchObject({
+      refusal: { code: 'budget-exhausted' },
+    });
+    expect(decideRedeployment(state, other, t0 + 60_000)).toHaveProperty('answer');
+  });
+});
+
+describe('the life of a machine', () => {
+  const exited = { slot: 'peer-1', generation: 1, attempt: 1 };
+
+  it('ends dead by evidence, once', () => {
+    const state = serving();
+    expect(decideExit(state, exited, 'exit code 1', 0, t0).events).toMatchObject([{ kind: 'node-dead' }]);
+    apply(state, decideExit(state, exited, 'exit code 1', 0, t0));
+    expect(decideExit(state, exited, 'exit code 1', 0, t0)).toEqual({ answer: undefined });
+  });
+
+  it.each([
+    ['another attempt', { attempt: 2 }],
+    ['another generation', { generation: 2 }],
+    ['another slot', { slot: 'peer-9' }],
+  ])('is not touched by the exit of %s', (_, change) => {
+    expect(decideExit(serving(), { ...exited, ...change }, 'x', 0, t0)).toEqual({ answer: undefined });
+  });
+
+  it('is not revived by what comes after the fence', () => {
+    const state = serving();
+    apply(state, decideRedeployment(state, { ...ask, slot: 'peer-1' }, t0));
+    expect(decideExit(state, exited, 'x', 0, t0)).toEqual({ answer: undefined });
+    const stop = [...state.effects.values()].find(({ kind }) => kind === 'stop')!;
+    apply(state, decideStopped(state, stop, t0 + 9));
+    expect(state.machines.get('peer-1@1')).toMatchObject({ gone: true });
+    expect(state.redeployments.get('peer-1@2')).toMatchObject({ state: 'launching', goneAtMs: t0 + 9 });
+    expect(decideStopped(state, stop, t0)).toEqual({ answer: undefined });
+  });
+
+  it('has a next attempt only behind the proof that the one before is gone', () => {
+    const state = serving();
+    const { tokenSha256: _, ...unjoined } = currentMachine(state, state.slots.get('peer-1')!);
+    apply(state, decideNextAttempt(state, unjoined, 'late', 500, t0));
+    const keys = [...state.effects.keys()].sort();
+    expect(keys.map((key) => state.effects.get(key)!)).toEqual([
+      { kind: 'stop', ...exited, notBeforeMs: t0 },
+      { kind: 'launch', ...exited, attempt: 2, notBeforeMs: t0 + 500 },
+    ] satisfies EffectRow[]);
+  });
+
+  it('ends with its cluster, and the cluster only after all', () => {
+    const state = serving();
+    apply(state, decideDelete(state, t0));
+    expect(isEnded(state)).toBe(false);
+    expect(decideDelete(state, t0)).toEqual({ answer: undefined });
+    for (const effect of [...state.effects.values()]) {
+      expect(isEnded(state)).toBe(false);
+      expect(effect.kind).toBe('stop');
+      apply(state, decideStopped(state, effect, t0));
+    }
+    expect(isEnded(state)).toBe(true);
+  });
+});
+
+describe('decideWatchdog', () => {
+  const kill = (state: ClusterRecord, ...slots: string[]) => {
+    for (const slot of slots)
+      apply(state, decideExit(state, { slot, generation: 1, attempt: 1 }, 'exit code 1', 0, t0));
+    return state;
+  };
+  const afterMs = 5_000 + 15_000;
+  const order = (state: ClusterRecord, now: number, silent: string[] = [], since = t0) =>
+    decideWatchdog(state, new Set(silent), since, now).answer;
+
+  it('waits for its time, from the end of the lease or from when it began to listen', () => {
+    const state = kill(serving(), 'bootstrap-1', 'bootstrap-2');
+    expect(order(state, t0 + afterMs - 1)).toBeUndefined();
+    expect(order(state, t0 + afterMs)?.term).toBe(6);
+    expect(order(state, t0 + afterMs, [], t0 + 10_000)).toBeUndefined();
+  });
+
+  it.each([
+    ['nothing is lost', [], [], undefined],
+    ['one is dead', ['bootstrap-2'], [], ['bootstrap-2']],
+    ['one is silent', [], ['bootstrap-2'], undefined],
+    ['one is dead, one silent', ['bootstrap-2'], ['bootstrap-3'], ['bootstrap-2', 'bootstrap-3']],
+    ['a peer is dead', ['peer-1'], ['bootstrap-3'], ['peer-1']],
+  ])('when %s', (_, dead, silent, victims) => {
+    const state = kill(serving(), ...dead);
+    expect(order(state, t0 + afterMs, silent)?.victims.map(({ slot }) => slot)).toEqual(victims);
+  });
+
+  it('heals under its own lease, renewed and not taken again', () => {
+    const state = kill(serving(), 'bootstrap-1', 'bootstrap-2');
+    const now = t0 + afterMs;
+    apply(state, decideWatchdog(state, new Set(), t0, now));
+    expect(state.lease).toMatchObject({ term: 6, holder: 'watchdog' });
+    apply(state, decideRedeployment(state, { ...ask, slot: 'bootstrap-1', term: 6, by: 'watchdog' }, now));
+    expect(decideWatchdog(state, new Set(), t0, now + 1_000)).toMatchObject({
+      answer: { term: 6 },
+      events: [],
+    });
+  });
+});
+
+describe('commandsFor', () => {
+  it('is the same for the same rows, and its revision names it', () => {
+    const hash = (text: string) =>
+      [...text]
+        .reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) % 2 ** 48, 7)
+        .toString(16)
+        .padStart(16, '0');
+    const state = serving();
+    const of = (slot: string) => commandsFor(state, currentMachine(state, state.slots.get(slot)!));
+    expect(revisionOf(of('peer-1'), hash)).toBe(revisionOf(of('peer-2'), hash));
+    expect(revisionOf(of('bootstrap-1'), hash)).not.toBe(revisionOf(of('bootstrap-2'), hash));
+    expect(of('bootstrap-1').map(({ kind }) => kind)).toEqual(['bootstrap-from', 'form-ring', 'heed-deaths']);
+    const over = state.machines.get('peer-1@1')!;
+    apply(state, decideRedeployment(state, { ...ask, slot: 'peer-1' }, t0));
+    expect(commandsFor(state, over)).toEqual([{ kind: 'stop', reason: 'over' }]);
+  });
+});
