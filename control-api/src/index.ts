@@ -5,6 +5,7 @@ export {
   type ControlApiOptions,
   createControlApi,
 } from './control-api.ts';
+export type { EffectRow, LeaseRow, MachineRow, RedeploymentRow, SlotRow } from './decisions/rows.ts';
 export { createPages, type Pages } from './page/pages.ts';
 export * from './ports/journal.ts';
 export * from './ports/launcher.ts';
