@@ -262,18 +262,34 @@ export class Peer implements PeerSession, ChokerPeer {
   }
 
   #onClaim(claim: boolean | Uint8Array): void {
-    if (this.#hasClaimed) throw new WireError('bad-field', 'The peer told twice which pieces it has.');
+    const transfer = this.#swarm.transfer;
+    if (this.picks !== undefined && transfer !== undefined && this.#hasClaimed) {
+      this.#addClaim(claim, transfer);
+      return;
+    }
     this.#hasClaimed = true;
     if (typeof claim === 'boolean') this.#early.all = claim;
     else this.#early.bits = claim.slice();
-    const transfer = this.#swarm.transfer;
     if (this.picks === undefined || transfer === undefined) return;
-    // Nothing was asked of it yet: start over with all it has.
-    const { allowedFast } = this.picks;
+    // The first words of a peer: start over with all it has, which is cheaper than piece by piece.
     for (const index of this.picks.has) this.#early.haves.add(index);
-    for (const index of allowedFast) this.#earlyAllowed.add(index);
+    for (const index of this.picks.allowedFast) this.#earlyAllowed.add(index);
     transfer.downloads.removePeer(this);
     this.join(transfer, transfer.store.have.size);
+  }
+
+  /** aria2 sends a bitfield again in place of many haves. */
+  #addClaim(claim: boolean | Uint8Array, transfer: Transfer): void {
+    const { size } = transfer.store.have;
+    const has =
+      typeof claim === 'boolean'
+        ? claim
+          ? Bitfield.full(size)
+          : new Bitfield(size)
+        : Bitfield.from(claim, size);
+    if (has === undefined) throw new WireError('bad-field', 'The peer sent a bitfield of the wrong size.');
+    for (const index of has) transfer.picker.peerHas(this.picks!, index);
+    this.updateInterest();
   }
 
   #onHave(index: number): void {
