@@ -33,9 +33,9 @@ export class Clusters {
     this.#wallOriginMs = this.#clock.wallTime() - this.#clock.now();
   }
 
-  /** Milliseconds since the Unix epoch by the wall clock at the start, and monotonic since. */
+  /** Whole milliseconds since the Unix epoch, by the wall clock at the start, and monotonic since. */
   now(): number {
-    return this.#wallOriginMs + this.#clock.now();
+    return Math.floor(this.#wallOriginMs + this.#clock.now());
   }
 
   /** Reads everything from the store. */
@@ -180,7 +180,7 @@ export class Clusters {
       ...event,
       clusterUid: record.uid,
       cluster: name,
-      atMs: Math.round(this.now()),
+      atMs: this.now(),
       lamport: event.lamport ?? record.lamport,
       data: event.data ?? {},
     };
