@@ -1,1 +1,2 @@
+export * from './cluster/index.ts';
 export * from './host/index.ts';

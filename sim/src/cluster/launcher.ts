@@ -1,0 +1,124 @@
+/**
+ * The launcher `sim`: one control API process's line to the fleet. It promises what every launcher does, and
+ * fails as real ones do, by seed: a launch that starts nothing, one whose outcome is never known, an exit
+ * that is told late. The fleet outlives the process; the next one makes a launcher of its own.
+ */
+import {
+  LaunchError,
+  type LaunchedMachine,
+  type Launcher,
+  type LaunchRequest,
+  type MachineExit,
+  type MachineRef,
+  type SlotAddresses,
+} from '@skep/control-api';
+import type { Host } from '@skep/p2p-core/host';
+import type { Fleet, FleetMachine } from './fleet.ts';
+
+const pollMs = 10;
+const slotNetwork = '10.1';
+const addressesPerNetwork = 250;
+const ports = { listen: 6881, ring: 6882, health: 6883 };
+
+export class SimLauncher implements Launcher {
+  readonly #fleet: Fleet;
+  readonly #host: Host;
+  readonly #listeners = new Set<(exit: MachineExit) => void>();
+
+  /** `host`: of the process that launches; when it dies, so do its calls. */
+  constructor(components: { fleet: Fleet; host: Host }) {
+    this.#fleet = components.fleet;
+    this.#host = components.host;
+    this.#fleet.onChange((machine, change) => {
+      if (change === 'exited') this.#tellExit(machine);
+    });
+  }
+
+  async allocate(count: number, taken: readonly SlotAddresses[]): Promise<readonly SlotAddresses[]> {
+    const used = new Set(taken.map(({ listen }) => listen.host));
+    const addresses: SlotAddresses[] = [];
+    for (let index = 0; addresses.length < count; index++) {
+      const [network, machine] = [Math.floor(index / addressesPerNetwork), (index % addressesPerNetwork) + 1];
+      if (network > 255) throw new LaunchError('no-free-address', 'the simulated network is full');
+      const host = `${slotNetwork}.${network}.${machine}`;
+      if (used.has(host)) continue;
+      addresses.push({
+        listen: { host, port: ports.listen },
+        ringPort: ports.ring,
+        healthPort: ports.health,
+      });
+    }
+    return addresses;
+  }
+
+  async launch(request: LaunchRequest): Promise<LaunchedMachine> {
+    const { launchFailureRate = 0, unknownOutcomeRate = 0 } = this.#fleet.options;
+    const { machine: ref } = request;
+    const fate = this.#fleet.random.float();
+    await this.#sleep(pollMs);
+    if (fate < launchFailureRate) throw notLaunched(ref, 'the runner has no room just now');
+    const machine = this.#fleet.launch(request);
+    if (machine === 'called-off') {
+      throw new LaunchError('called-off', `${ref.slot}@${ref.generation} was stopped before it was launched`);
+    }
+    if (fate < launchFailureRate + unknownOutcomeRate) throw notLaunched(ref, 'the answer was lost');
+    while (machine.state === 'booting') await this.#sleep(pollMs);
+    if (machine.evidence === 'called off') throw new LaunchError('called-off', 'it was called off meanwhile');
+    if (machine.state === 'exited') this.#tellExit(machine);
+    return { machine: ref, name: machine.name };
+  }
+
+  async stop(ref: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
+    const machine = this.#fleet.callOff(ref.token);
+    if (machine === 'called-off') return;
+    if (machine.state === 'alive' && graceMs > 0) this.#fleet.terminate(machine);
+    const killAtMs = this.#host.clock.now() + graceMs;
+    while (machine.state !== 'exited') {
+      if (this.#host.clock.now() >= killAtMs) this.#fleet.crash(machine);
+      await this.#sleep(pollMs);
+    }
+  }
+
+  async kill(ref: MachineRef): Promise<void> {
+    const machine = this.#fleet.of(ref.token);
+    if (machine !== undefined && machine !== 'called-off') this.#fleet.crash(machine);
+  }
+
+  async list(clusterUid?: string): Promise<readonly LaunchedMachine[]> {
+    await this.#sleep(pollMs);
+    return this.#fleet
+      .living()
+      .filter(({ ref }) => clusterUid === undefined || ref.clusterUid === clusterUid)
+      .map(({ ref, name }) => ({ machine: ref, name }));
+  }
+
+  watch(onExit: (exit: MachineExit) => void): () => void {
+    const listener = (exit: MachineExit) => onExit(exit);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async logs({ token }: MachineRef, tailBytes: number): Promise<string> {
+    return tailBytes > 0 ? this.#fleet.log(token).join('').slice(-tailBytes) : '';
+  }
+
+  async forget(_clusterUid: string): Promise<void> {
+    // Disks are the world's and end with it.
+  }
+
+  #tellExit({ ref, evidence }: FleetMachine): void {
+    const [soonest, latest] = this.#fleet.options.exitKnownMs ?? [20, 2_000];
+    this.#host.clock.setTimer(this.#fleet.random.between(soonest, latest), () => {
+      for (const listener of [...this.#listeners]) listener({ machine: ref, evidence: evidence ?? 'gone' });
+    });
+  }
+
+  /** In the life of the process: what it awaits never comes once it is dead. */
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#host.clock.setTimer(ms, resolve));
+  }
+}
+
+function notLaunched({ slot, generation }: MachineRef, why: string): LaunchError {
+  return new LaunchError('not-launched', `${slot}@${generation} could not be launched: ${why}; try again`);
+}

@@ -1,0 +1,94 @@
+/** What the store holds of the one cluster of a simulated world, followed commit by commit from outside. */
+import type {
+  EffectRow,
+  LeaseRow,
+  MachineRef,
+  MachineRow,
+  NewEvent,
+  RedeploymentRow,
+  SlotRow,
+} from '@skep/control-api';
+import type { Committed } from './store.ts';
+
+interface Tables {
+  readonly lease: LeaseRow;
+  readonly slots: SlotRow;
+  readonly machines: MachineRow;
+  readonly effects: EffectRow;
+  readonly redeployments: RedeploymentRow;
+}
+
+/** One row's change in a commit; `before` missing if it is new, `after` if it went. */
+export type RowChange = {
+  readonly [T in keyof Tables]: {
+    readonly table: T;
+    readonly before: Tables[T] | undefined;
+    readonly after: Tables[T] | undefined;
+  };
+}[keyof Tables];
+
+type Rows = { readonly [T in keyof Tables]: Map<string, Tables[T]> };
+
+export class Ledger {
+  readonly #rows: Rows = {
+    lease: new Map(),
+    slots: new Map(),
+    machines: new Map(),
+    effects: new Map(),
+    redeployments: new Map(),
+  };
+  readonly events: NewEvent[] = [];
+
+  get lease(): LeaseRow | undefined {
+    return this.#rows.lease.values().next().value;
+  }
+
+  /** By slot name. */
+  get slots(): ReadonlyMap<string, SlotRow> {
+    return this.#rows.slots;
+  }
+
+  get effects(): Iterable<EffectRow> {
+    return this.#rows.effects.values();
+  }
+
+  get effectCount(): number {
+    return this.#rows.effects.size;
+  }
+
+  machine(slot: string, generation: number): MachineRow | undefined {
+    return this.#rows.machines.get(`${slot}@${generation}`);
+  }
+
+  /** The machine that is in a slot now, as the rows say. */
+  current(slot: SlotRow): MachineRow | undefined {
+    return this.machine(slot.slot, slot.generation);
+  }
+
+  /** Whether some row or pending effect knows of a machine. */
+  knows({ slot, generation, attempt }: MachineRef): boolean {
+    const row = this.machine(slot, generation);
+    if (row?.attempt === attempt && !row.gone) return true;
+    for (const effect of this.effects) {
+      if (effect.slot === slot && effect.generation === generation && effect.attempt === attempt) return true;
+    }
+    return false;
+  }
+
+  apply({ writes, events }: Committed): readonly RowChange[] {
+    this.events.push(...events);
+    const changes: RowChange[] = [];
+    for (const { key, put, remove } of writes) {
+      const [, , table, ...rest] = key.split('/');
+      if (table === undefined || !Object.hasOwn(this.#rows, table)) continue;
+      if (put === undefined && remove === undefined) continue;
+      const rows = this.#rows[table as keyof Tables] as Map<string, unknown>;
+      const id = rest.join('/');
+      const before = rows.get(id);
+      if (put === undefined) rows.delete(id);
+      else rows.set(id, put);
+      changes.push({ table, before, after: put } as unknown as RowChange);
+    }
+    return changes;
+  }
+}
