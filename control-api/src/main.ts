@@ -16,7 +16,7 @@
  * later is told on stderr. On SIGTERM and SIGINT it deletes the ephemeral clusters, leaves the others running
  * to be adopted by the next start, and exits 0.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatAddress, type HttpHandler, parseAddress } from '@skep/p2p-core/host';
@@ -40,11 +40,17 @@ function required(name: string): string {
   return value;
 }
 
+/** For its owner only; a kill at any moment leaves the old file or the new one. */
+function writeWhole(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
 /** A secret that is made once, readable by its owner only. */
 function secretFile(path: string): string {
   if (!existsSync(path)) {
     const secret = Buffer.from(host.random.bytes(secretBytes)).toString('hex');
-    writeFileSync(path, secret, { mode: 0o600, flag: 'wx' });
+    writeWhole(path, secret);
   }
   return readFileSync(path, 'utf8').trim();
 }
@@ -118,7 +124,7 @@ async function main(): Promise<void> {
     return api.handler(request, remote);
   };
   const server = await host.http.serve({ host: address.host, port: keptPort }, handler);
-  writeFileSync(portFile, String(server.local.port));
+  writeWhole(portFile, String(server.local.port));
   if (baseUrl === '') baseUrl = `http://${formatAddress(server.local)}`;
   await api.start();
   begin();

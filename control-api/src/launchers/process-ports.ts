@@ -1,27 +1,35 @@
 /** Finds free loopback ports by binding them, TCP and UDP alike, outside the range that systems hand out themselves. */
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
-import { type Random, randomInt } from '@skep/p2p-core/host';
+import { type Random, shuffle } from '@skep/p2p-core/host';
 
 const lowest = 15_000;
 const highest = 32_700;
-const mostTries = 5_000;
 
-/** `count` distinct ports, none of them in `used`, to which those found are added. Undefined if they can't be had. */
+/**
+ * `count` distinct ports, none of them in `used`, to which they are added. Undefined if they can't be had; then
+ * `used` is as it was.
+ */
 export async function findFreePorts(
   random: Random,
   host: string,
   count: number,
   used: Set<number>,
 ): Promise<number[] | undefined> {
+  const candidates: number[] = [];
+  for (let port = lowest; port < highest; port++) if (!used.has(port)) candidates.push(port);
   const found: number[] = [];
-  for (let tries = 0; tries < mostTries && found.length < count; tries++) {
-    const port = lowest + randomInt(random, highest - lowest);
+  for (const port of shuffle(random, candidates)) {
+    if (found.length === count) break;
     if (used.has(port)) continue;
+    // Taken while it is tried, so that others who look meanwhile try others.
     used.add(port);
     if ((await isTcpFree(host, port)) && (await isUdpFree(host, port))) found.push(port);
+    else used.delete(port);
   }
-  return found.length === count ? found : undefined;
+  if (found.length === count) return found;
+  for (const port of found) used.delete(port);
+  return undefined;
 }
 
 function isTcpFree(host: string, port: number): Promise<boolean> {

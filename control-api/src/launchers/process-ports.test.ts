@@ -1,0 +1,39 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { expect, it } from 'vitest';
+import { findFreePorts } from './process-ports.ts';
+
+let state = 1;
+const random = {
+  float: () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  },
+  bytes: (length: number) => new Uint8Array(length),
+};
+const everything = new Set(Array.from({ length: 65_536 }, (_, port) => port));
+
+it('gives each port once, whoever asks at the same time', async () => {
+  const used = new Set<number>();
+  const asked = await Promise.all([1, 2, 3].map(() => findFreePorts(random, '127.0.0.1', 4, used)));
+  expect(new Set(asked.flat()).size).toBe(12);
+  expect([...used].sort()).toEqual(asked.flat().sort());
+});
+
+it('gives no port that something listens at, and says when there are too few', async () => {
+  const [taken, free] = (await findFreePorts(random, '127.0.0.1', 2, new Set()))!;
+  const server = createServer();
+  server.listen(taken, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    const used = new Set(everything);
+    used.delete(taken!);
+    used.delete(free!);
+    const before = [...used];
+    expect(await findFreePorts(random, '127.0.0.1', 2, used)).toBeUndefined();
+    expect([...used]).toEqual(before);
+    expect(await findFreePorts(random, '127.0.0.1', 1, used)).toEqual([free]);
+  } finally {
+    server.close();
+  }
+});
