@@ -229,6 +229,9 @@ export class Torrent implements PeerSwarm {
       { info, contentRoot, readOnly: mode === 'seed' },
     );
     const { store, unproven, snapshot } = opened;
+    if (this.#stopping !== undefined) return store.close();
+    // After an error that came before the transfer there is one from the last try.
+    await this.#store?.close();
     this.#store = store;
     if (snapshot !== undefined) {
       this.#earlier = { uploadedBytes: snapshot.uploadedBytes, downloadedBytes: snapshot.downloadedBytes };
