@@ -158,6 +158,23 @@ describe('a seed and a leech', () => {
     });
   });
 
+  test('a seed of which a file vanishes goes on with the others, and says so', async () => {
+    const metainfo = await makeContent({ 'a.bin': 300_000, 'b.bin': 300_000, 'c.bin': 300_000 });
+    const seeder = await makeNode();
+    const torrent = await seed(seeder, metainfo);
+    await writeFile(join(scratch, 'seed', 'content', 'b.bin'), '');
+    const contentRoot = join(scratch, 'leech');
+    const leech = await makeNode();
+    const got = await leech.add({ metainfo, contentRoot, mode: 'download', peers: [addressOf(seeder)] });
+    const { error } = await torrent.waitFor((status) => status.error !== undefined);
+    expect(error?.code).toBe('content-incomplete');
+    expect(error?.message).toMatch(/^content\/b\.bin vanished .+: 6 pieces/);
+    // Of 14 pieces those 6 that touch b.bin can no longer be had.
+    const { bytes } = await got.waitFor(({ pieces }) => pieces.have === metainfo.info.pieceCount - 6);
+    expect(bytes.have).toBe(metainfo.info.length - 6 * metainfo.info.pieceLength);
+    expect(torrent.status().state).toBe('seeding');
+  });
+
   test('a port in use is told', async () => {
     const node = await makeNode();
     await expect(makeNode({ listen: addressOf(node) })).rejects.toMatchObject({ code: 'address-in-use' });

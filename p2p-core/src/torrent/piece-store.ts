@@ -118,6 +118,29 @@ export class PieceStore {
     }
   }
 
+  /**
+   * Has no longer the pieces of files that have vanished or become shorter. Gives the paths of those files, and
+   * how many pieces were had until now.
+   */
+  async forgetUnreadable(): Promise<{ files: string[]; pieces: number }> {
+    const { info } = this.#options;
+    const marks = await this.#markFiles();
+    const before = this.have.count;
+    const files: string[] = [];
+    let start = 0;
+    for (const [at, { path, length }] of info.files.entries()) {
+      const end = start + length;
+      if (length > 0 && marks[at]!.sizeBytes < length) {
+        files.push(path);
+        for (let index = Math.floor(start / info.pieceLength); index * info.pieceLength < end; index++) {
+          this.have.clear(index);
+        }
+      }
+      start = end;
+    }
+    return { files, pieces: before - this.have.count };
+  }
+
   /** Makes the present state what a restart begins with. One call at a time. */
   async checkpoint(extras: () => SnapshotExtras): Promise<void> {
     if (this.#resume === undefined) return;

@@ -9,7 +9,7 @@ export interface TorrentStatus {
   /** Undefined until the metadata is known, of a magnet without a display name. */
   readonly name: string | undefined;
   readonly state: TorrentState;
-  /** What went wrong and what to do about it; set in state `error`. */
+  /** What went wrong and what to do about it. In state `seeding` it tells of content that is no longer served. */
   readonly error: { readonly code: string; readonly message: string } | undefined;
   /** Part of the content that is on disk and verified, in [0, 1]. While `checking`, the part checked. */
   readonly progress: number;
@@ -52,4 +52,18 @@ const ADVICE: Partial<Record<HostErrorCode, string>> = {
 /** A failure of the disk, told as what to do about it. */
 export function diskError(error: HostError): TorrentError {
   return new TorrentError(error.code, ADVICE[error.code] ?? `Storing failed: ${error.message}`);
+}
+
+/** A failure to read what was there. */
+export function readFailure(error: HostError): TorrentError {
+  return new TorrentError(error.code, `The content can no longer be read: ${error.message}`);
+}
+
+/** Some of the files of a seed are gone; it serves the pieces that are in the others. */
+export function contentLost(files: readonly string[], pieces: number): TorrentError {
+  const more = files.length > 1 ? ` and ${files.length - 1} more files` : '';
+  return new TorrentError(
+    'content-incomplete',
+    `${files[0]}${more} vanished or became shorter: ${pieces} pieces are no longer served until the files are restored and the seed is started again.`,
+  );
 }

@@ -27,7 +27,14 @@ import { Picker } from './picker.ts';
 import { PieceStore } from './piece-store.ts';
 import { RateLimit, TokenBucket } from './rate.ts';
 import { ResumeFiles } from './resume.ts';
-import { diskError, TorrentError, type TorrentState, type TorrentStatus } from './status.ts';
+import {
+  contentLost,
+  diskError,
+  readFailure,
+  TorrentError,
+  type TorrentState,
+  type TorrentStatus,
+} from './status.ts';
 import { Swarm, type SwarmEvents } from './swarm.ts';
 import type { TorrentComponents, TorrentOptions } from './torrent-options.ts';
 import { MAX_QUEUED_REQUESTS, Uploads } from './uploads.ts';
@@ -461,9 +468,8 @@ export class Torrent implements PeerSwarm {
 
   onClosed(peer: Peer, _reason: string, readError?: HostError): void {
     this.#swarm.closed(peer);
-    if (readError !== undefined && this.#stopping === undefined) {
-      this.#fail(new TorrentError(readError.code, `The content can no longer be read: ${readError.message}`));
-    }
+    if (readError !== undefined && this.#stopping === undefined)
+      void this.#guard(() => this.#onReadError(readError));
   }
 
   onMetadata(peer: Peer, message: MetadataMessage): void {
@@ -499,6 +505,19 @@ export class Torrent implements PeerSwarm {
     for (const peer of this.#swarm.peers)
       if (peer.isSeed) peer.connection.close('Both sides have everything.');
     this.#setState('seeding');
+  }
+
+  /** Content has vanished: a seed goes on with the rest of it. */
+  async #onReadError(error: HostError): Promise<void> {
+    const { store } = this.#transfer!;
+    const lost = this.#options.mode === 'seed' ? await store.forgetUnreadable() : { files: [], pieces: 0 };
+    if (lost.files.length === 0 || store.have.count === 0) throw readFailure(error);
+    // Without a piece it was an answer to what was asked before the loss was known.
+    if (lost.pieces === 0 || this.#stopping !== undefined) return;
+    this.#error = contentLost(lost.files, store.have.size - store.have.count);
+    // They were told that it is all here; who connects again is told the truth.
+    for (const peer of this.#swarm.peers) peer.connection.close('Some of the content is gone.');
+    this.#waiters.tell();
   }
 
   #onDiskError(error: HostError): void {

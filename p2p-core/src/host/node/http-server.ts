@@ -1,6 +1,7 @@
 /** A fetch-shaped HTTP server over node:http: bounded request bodies, streamed answers, an end to everything. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { formatAddress } from '../address.ts';
 import type { Address, HttpHandler, HttpServer } from '../host.ts';
 import { listening, plainAddress } from './tcp.ts';
@@ -23,6 +24,7 @@ export async function serveHttp(
   });
   await listening(server, local);
   server.on('error', report);
+  server.on('clientError', refuseBytes);
   const { address, port } = server.address() as AddressInfo;
   let closed: Promise<void> | undefined;
   const close = (): Promise<void> => {
@@ -49,17 +51,17 @@ async function answer(
   const body = await readBody(incoming);
   if (body === 'broken') return void outgoing.destroy();
   if (body === 'too-large')
-    return sendText(outgoing, 413, `a request body has at most ${LARGEST_BODY_BYTES} bytes`);
+    return sendProblem(outgoing, 413, `a request body has at most ${LARGEST_BODY_BYTES} bytes`);
   const request = makeRequest(incoming, body, gone.signal);
   if (request === undefined)
-    return sendText(outgoing, 400, 'the request line or a header cannot be understood');
+    return sendProblem(outgoing, 400, 'the request line or a header cannot be understood');
   const { remoteAddress, remotePort } = incoming.socket;
   let response: Response;
   try {
     response = await handler(request, plainAddress(remoteAddress ?? '0.0.0.0', remotePort ?? 0));
   } catch (error) {
     report(error);
-    return sendText(outgoing, 500, 'the server failed at this request; its log says why');
+    return sendProblem(outgoing, 500, 'the server failed at this request; its log says why');
   }
   await send(response, outgoing, incoming.method === 'HEAD', report);
 }
@@ -159,7 +161,42 @@ function drained(outgoing: ServerResponse): Promise<void> {
   });
 }
 
-function sendText(outgoing: ServerResponse, status: number, sentence: string): void {
-  outgoing.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' });
-  outgoing.end(`${sentence}\n`);
+/** What the server itself refuses, as RFC 9457 problem documents: status, code, title. */
+const refusals = {
+  400: ['bad-request', 'The request is malformed'],
+  408: ['bad-request', 'The request did not come in time'],
+  413: ['too-large', 'The request is too large'],
+  431: ['too-large', 'The headers are too large'],
+  500: ['internal', 'Internal error'],
+} as const;
+
+function problemText(status: keyof typeof refusals, detail: string): string {
+  const [code, title] = refusals[status];
+  return JSON.stringify({ type: 'about:blank', title, status, code, detail });
+}
+
+const problemHeaders = { 'content-type': 'application/problem+json', connection: 'close' };
+
+function sendProblem(outgoing: ServerResponse, status: keyof typeof refusals, detail: string): void {
+  outgoing.writeHead(status, problemHeaders);
+  outgoing.end(problemText(status, detail));
+}
+
+/** Answers what is not HTTP, and ends the connection. */
+function refuseBytes(error: Error & { code?: string }, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const [status, detail] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ([431, 'send fewer or shorter headers'] as const)
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ([408, 'send the whole request at once'] as const)
+        : ([400, 'what was sent is not HTTP/1.1'] as const);
+  const text = problemText(status, detail);
+  const head = Object.entries(problemHeaders).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(
+    `HTTP/1.1 ${status} ${refusals[status][1]}\r\n${head.join('')}content-length: ${text.length}\r\n\r\n${text}`,
+  );
 }
