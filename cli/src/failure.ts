@@ -3,6 +3,7 @@
  * through here, so that none shows a stack trace by accident.
  */
 import { ApiError } from '@skep/contract';
+import { TorrentError } from '@skep/p2p-core';
 import { HostError, type HostErrorCode } from '@skep/p2p-core/host';
 import { MetainfoError } from '@skep/p2p-core/metainfo';
 import { BencodeError } from '@skep/p2p-core/wire';
@@ -51,6 +52,7 @@ export function describeFailure(error: unknown): Failure {
   const cause = error instanceof Error ? error : new Error(String(error));
   if (cause instanceof Interrupted) return failureOf('interrupted', cause.exitCode, cause.message);
   if (cause instanceof CliError) return failureOf(cause.code, cause.exitCode, cause.message);
+  if (cause instanceof TorrentError) return failureOf(cause.code, torrentExitCode(cause.code), cause.message);
   if (cause instanceof HostError) return failureOf(cause.code, hostExitCodes[cause.code], cause.message);
   if (cause instanceof MetainfoError) {
     const exitCode =
@@ -68,6 +70,11 @@ export function describeFailure(error: unknown): Failure {
     exitCodes.failed,
     `an error of skep's own: ${cause.message}; run it again with SKEP_DEBUG=1 and report what that shows`,
   );
+}
+
+/** A torrent fails by what its files did (then the code is a Host's), or by what was in them. */
+function torrentExitCode(code: string): ExitCode {
+  return code in hostExitCodes ? hostExitCodes[code as HostErrorCode] : exitCodes.failed;
 }
 
 function apiFailure(error: ApiError): Failure {

@@ -40,15 +40,15 @@ async function get(context: Context, text: string, flags: GetFlags): Promise<und
   const source = await readTorrentSource(host, text);
   await requireDirectory(host, flags.output);
   const peers = await resolveAll(host, flags.peer ?? []);
+  const isPrivate = source.kind === 'metainfo' && source.metainfo.info.private;
+  const infoHash = source.kind === 'magnet' ? source.magnet.infoHash : source.metainfo.info.infoHash;
+  const resume = resumeDirectory(host, env, infoHash, flags.output);
+  const node = await openNode(host, flags, isPrivate);
   if (hasNowhereToAsk(source, flags)) {
     output.note(
       'skep: nothing says where peers are: give --peer, --tracker or --dht-bootstrap (waiting for peers to connect)',
     );
   }
-  const isPrivate = source.kind === 'metainfo' && source.metainfo.info.private;
-  const infoHash = source.kind === 'magnet' ? source.magnet.infoHash : source.metainfo.info.infoHash;
-  const resume = resumeDirectory(host, env, infoHash, flags.output);
-  const node = await openNode(host, flags, isPrivate);
   const started = host.clock.now();
   try {
     const torrent = await node.add({

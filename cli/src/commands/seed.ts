@@ -1,6 +1,6 @@
 /** `skep seed PATH`: shares a file or folder with any BitTorrent client, until Ctrl-C. */
 import { basename, dirname } from 'node:path';
-import type { Torrent, TorrentStatus } from '@skep/p2p-core';
+import { type Torrent, TorrentError, type TorrentStatus } from '@skep/p2p-core';
 import { toHex } from '@skep/p2p-core/bytes';
 import { formatAddress } from '@skep/p2p-core/host';
 import { formatMagnet, type Metainfo } from '@skep/p2p-core/metainfo';
@@ -31,7 +31,7 @@ export function seedCommand(perform: Perform): Command {
     .action((path: string, flags: SeedFlags) => perform(flags, (context) => seed(context, path, flags)));
 }
 
-async function seed(context: Context, path: string, flags: SeedFlags): Promise<undefined> {
+async function seed(context: Context, path: string, flags: SeedFlags): Promise<number> {
   const { host, output, interrupts } = context;
   const given = flags.torrent === undefined ? undefined : await readTorrentFile(host, flags.torrent);
   if (given !== undefined && given.info.name !== basename(path)) {
@@ -54,8 +54,7 @@ async function seed(context: Context, path: string, flags: SeedFlags): Promise<u
     await Promise.race([torrent.waitFor((status) => status.state === 'seeding'), aborted(interrupts.signal)]);
     interrupts.signal.throwIfAborted();
     announceReady(context, metainfo, flags, node.listen);
-    await showUntilEnd(context, torrent);
-    return undefined;
+    return await showUntilEnd(context, torrent);
   } finally {
     await node.close();
     if (interrupts.signal.aborted && !output.json) output.note('stopped');
@@ -88,14 +87,23 @@ function announceReady(
   output.line(`listening ${formatAddress(listen)}; Ctrl-C ends it`);
 }
 
-/** Until Ctrl-C, the good end of a seed. Rejects with a TorrentError if the content can no longer be read. */
-export async function showUntilEnd({ host, output, interrupts }: Context, torrent: Torrent): Promise<void> {
+/**
+ * Until Ctrl-C, the good end of a seed; gives the exit status, `failed` if part of the content was lost. Rejects
+ * with a CliError if none of it can be read any more.
+ */
+export async function showUntilEnd({ host, output, interrupts }: Context, torrent: Torrent): Promise<number> {
   const { signal } = interrupts;
   const isLive = output.progress.isTTY === true && !output.json;
   const board = createBoard({ sink: output.progress, colour: output.colour, now: () => host.clock.now() });
+  let told: string | undefined;
   while (!signal.aborted) {
     const status = torrent.status();
-    if (status.error !== undefined) throw torrentFailure(status);
+    if (status.state === 'error') throw torrentFailure(status);
+    if (status.error !== undefined && status.error.message !== told) {
+      told = status.error.message;
+      board.settle();
+      output.note(`skep: ${printable(told)}`);
+    }
     if (isLive) {
       const { uploadBytesPerSecond, uploadedBytes, peers } = status;
       const detail = `↑ ${formatRate(uploadBytesPerSecond)}  ${formatBytes(uploadedBytes)} in all  ${peers.connected} peers`;
@@ -104,16 +112,10 @@ export async function showUntilEnd({ host, output, interrupts }: Context, torren
     await pause(host.clock, everyMs, signal).catch(() => undefined);
   }
   board.settle();
+  return told === undefined ? exitCodes.ok : exitCodes.failed;
 }
 
-/** What stopped a torrent, with the exit status of its cause. */
-export function torrentFailure({ error }: Pick<TorrentStatus, 'error'>): CliError {
-  const code = error?.code ?? 'failed';
-  const exitCode =
-    code === 'disk-full' || code === 'permission' || code === 'io'
-      ? exitCodes.machine
-      : code === 'not-found'
-        ? exitCodes.notFound
-        : exitCodes.failed;
-  return new CliError(code, exitCode, error?.message ?? 'The torrent stopped.');
+/** What stopped a torrent, as an error. */
+export function torrentFailure({ error }: Pick<TorrentStatus, 'error'>): TorrentError {
+  return new TorrentError(error?.code ?? 'failed', error?.message ?? 'The torrent stopped.');
 }
