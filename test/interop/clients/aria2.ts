@@ -1,13 +1,13 @@
 /** aria2, asked by its RPC how far it is: it tells of the end of a download only when the seeding is over too. */
-import { spawn } from 'node:child_process';
-import { type Client, ended, freePort, isRunnable, pause } from './client.ts';
+import { type Client, ended, freePort, isRunnable, pause, spawnClient } from './client.ts';
 
 export const aria2: Client = {
   name: 'aria2',
   makesEmptyFiles: true,
+  takesLoopback: true,
   isInstalled: () => isRunnable('aria2c', '--version'),
-  start: async ({ torrent, directory, stateDirectory, host, dhtNode, port: wanted }) => {
-    const port = wanted ?? (await freePort(host));
+  start: async (job) => {
+    const { torrent, directory, stateDirectory, host, port, dhtNode } = job;
     const rpcPort = await freePort('127.0.0.1');
     const dht = dhtNode
       ? [
@@ -17,12 +17,14 @@ export const aria2: Client = {
           `--dht-file-path=${stateDirectory}/dht.dat`,
         ]
       : ['--enable-dht=false'];
-    const child = spawn(
+    const child = spawnClient(
+      job,
       'aria2c',
       [
         '--no-conf',
         '--quiet',
         '--enable-rpc',
+        '--rpc-listen-all',
         `--rpc-listen-port=${rpcPort}`,
         '--enable-dht6=false',
         '--bt-enable-lpd=false',
@@ -37,7 +39,7 @@ export const aria2: Client = {
         ...dht,
         torrent,
       ],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
+      ['ignore', 'ignore', 'inherit'],
     );
     let hasEnded = false;
     child.once('exit', () => {
@@ -45,7 +47,7 @@ export const aria2: Client = {
     });
     const complete = (async () => {
       while (!hasEnded) {
-        const downloads = await active(rpcPort);
+        const downloads = await active(`http://${host}:${rpcPort}/jsonrpc`);
         if (downloads.some(({ seeder, bittorrent }) => seeder === 'true' && bittorrent?.info)) return;
         await pause(100);
       }
@@ -63,9 +65,9 @@ interface Download {
 }
 
 /** What it is at; nothing while it does not answer yet. */
-async function active(port: number): Promise<readonly Download[]> {
+async function active(url: string): Promise<readonly Download[]> {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/jsonrpc`, {
+    const response = await fetch(url, {
       method: 'POST',
       body: JSON.stringify({ jsonrpc: '2.0', id: '1', method: 'aria2.tellActive', params: [] }),
     });

@@ -1,7 +1,6 @@
 /** Other people's BitTorrent clients as processes that download, or seed what they find in their directory. */
-import { type ChildProcess, spawnSync } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { connect, createServer } from 'node:net';
-import { networkInterfaces } from 'node:os';
 
 export interface ClientJob {
   /** Path of a .torrent, or a magnet link. */
@@ -10,10 +9,11 @@ export interface ClientJob {
   readonly directory: string;
   /** Scratch space of the client's own. */
   readonly stateDirectory: string;
-  /** Address of this machine to listen on. */
+  /** Put before the command line, to run it where `host` is. */
+  readonly enter: readonly string[];
+  /** Address to listen on. */
   readonly host: string;
-  /** TCP port to listen on; left out, a free one. */
-  readonly port?: number;
+  readonly port: number;
   /** Node by which to enter the DHT; without it the client runs none. */
   readonly dhtNode?: { readonly host: string; readonly port: number };
 }
@@ -28,6 +28,8 @@ export interface Client {
   readonly name: string;
   /** Whether it makes the files of a torrent that have no bytes. */
   readonly makesEmptyFiles: boolean;
+  /** Whether it takes peers from 127.0.0.0/8. */
+  readonly takesLoopback: boolean;
   isInstalled(): boolean;
   start(job: ClientJob): Promise<RunningClient>;
 }
@@ -36,13 +38,15 @@ export function isRunnable(program: string, ...args: string[]): boolean {
   return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
 }
 
-/**
- * An address of this machine that is not a loopback one, if there is any: Transmission takes no peers and no
- * DHT nodes from 127.0.0.0/8. What is sent to it does not leave the machine either.
- */
-export function ownAddress(): string {
-  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return all.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.1';
+/** Starts a program on the clients' side of the test network. */
+export function spawnClient(
+  job: ClientJob,
+  program: string,
+  args: string[],
+  stdio: StdioOptions,
+): ChildProcess {
+  const [command, ...rest] = [...job.enter, program, ...args];
+  return spawn(command!, rest, { stdio });
 }
 
 /** For clients that cannot choose a port by themselves: one that was free a moment ago. */

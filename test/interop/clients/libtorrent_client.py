@@ -9,7 +9,7 @@ job = json.loads(sys.argv[1])
 dht = job.get("dhtNode")
 session = lt.session(
     {
-        "listen_interfaces": f"{job['host']}:{job.get('port', 0)}",
+        "listen_interfaces": f"{job['host']}:{job['port']}",
         "enable_dht": dht is not None,
         "dht_bootstrap_nodes": f"{dht['host']}:{dht['port']}" if dht else "",
         "dht_restrict_routing_ips": False,

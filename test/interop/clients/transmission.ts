@@ -1,14 +1,15 @@
 /** Transmission's daemon, told what to do by its RPC. */
-import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Client, ended, freePort, isRunnable, pause } from './client.ts';
+import { type Client, ended, freePort, isRunnable, pause, spawnClient } from './client.ts';
 
 export const transmission: Client = {
   name: 'Transmission',
   makesEmptyFiles: false,
+  takesLoopback: false,
   isInstalled: () => isRunnable('transmission-daemon', '--version'),
-  start: async ({ torrent, directory, stateDirectory, host, port, dhtNode }) => {
+  start: async (job) => {
+    const { torrent, directory, stateDirectory, host, port, dhtNode } = job;
     const rpcPort = await freePort('127.0.0.1');
     mkdirSync(stateDirectory, { recursive: true });
     const settings = {
@@ -16,11 +17,13 @@ export const transmission: Client = {
       'dht-enabled': dhtNode !== undefined,
       'download-dir': directory,
       'lpd-enabled': false,
-      'peer-port': port ?? (await freePort(host)),
+      'peer-port': port,
       'pex-enabled': false,
       'port-forwarding-enabled': false,
-      'rpc-bind-address': '127.0.0.1',
+      'rpc-bind-address': host,
       'rpc-port': rpcPort,
+      'rpc-whitelist-enabled': false,
+      'rpc-host-whitelist-enabled': false,
       'utp-enabled': false,
       'rename-partial-files': false,
     };
@@ -28,14 +31,17 @@ export const transmission: Client = {
     if (dhtNode !== undefined) {
       writeFileSync(join(stateDirectory, 'dht.bootstrap'), `${dhtNode.host} ${dhtNode.port}\n`);
     }
-    const child = spawn('transmission-daemon', ['-f', '-g', stateDirectory, '--log-error'], {
-      stdio: 'ignore',
-    });
+    const child = spawnClient(
+      job,
+      'transmission-daemon',
+      ['-f', '-g', stateDirectory, '--log-error'],
+      'ignore',
+    );
     let hasEnded = false;
     child.once('exit', () => {
       hasEnded = true;
     });
-    const rpc = makeRpc(rpcPort, () => hasEnded);
+    const rpc = makeRpc(`http://${host}:${rpcPort}/transmission/rpc`, () => hasEnded);
     const source = torrent.startsWith('magnet:')
       ? { filename: torrent }
       : { metainfo: readFileSync(torrent).toString('base64') };
@@ -57,12 +63,12 @@ export const transmission: Client = {
 
 type Answer = { torrents: { percentDone: number; status: number }[] };
 
-function makeRpc(port: number, hasEnded: () => boolean) {
+function makeRpc(url: string, hasEnded: () => boolean) {
   let session = '';
   return async (method: string, args: object): Promise<Answer> => {
     while (!hasEnded()) {
       try {
-        const response = await fetch(`http://127.0.0.1:${port}/transmission/rpc`, {
+        const response = await fetch(url, {
           method: 'POST',
           headers: { 'X-Transmission-Session-Id': session },
           body: JSON.stringify({ method, arguments: args }),
