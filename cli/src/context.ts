@@ -7,6 +7,7 @@ import { createNodeHost } from '@skep/p2p-core/host/node';
 import { describeFailure } from './failure.ts';
 import { Interrupted, type Interrupts, listenForInterrupts } from './terminal/interrupts.ts';
 import { createOutput, type Output, type Sink } from './terminal/output.ts';
+import { aborted, pause } from './timing.ts';
 
 export interface Context {
   readonly host: Host;
@@ -25,6 +26,8 @@ export interface Outcome {
   exitCode: number;
 }
 
+const overdueMs = 5_000;
+
 /** Performs with the process's own streams and signals, and keeps the exit status in `outcome`. */
 export function performer(
   streams: { readonly stdout: Sink; readonly stderr: Sink },
@@ -38,13 +41,21 @@ export function performer(
     const interrupts = listenForInterrupts(process, () => host.clock.now());
     onStart(interrupts);
     try {
-      outcome.exitCode = (await action({ host, output, interrupts, env })) ?? 0;
+      const ending = action({ host, output, interrupts, env });
+      outcome.exitCode = (await Promise.race([ending, overdue(host, interrupts)])) ?? 0;
     } catch (error) {
       outcome.exitCode = tell(error, output, env.SKEP_DEBUG === '1');
     } finally {
       interrupts.dispose();
     }
   };
+}
+
+/** Rejects when a command that was told twice to end does not: the process ends then without it. */
+async function overdue({ clock }: Host, { hurry }: Interrupts): Promise<never> {
+  await aborted(hurry);
+  await pause(clock, overdueMs, new AbortController().signal);
+  throw hurry.reason;
 }
 
 function tell(error: unknown, output: Output, debug: boolean): number {

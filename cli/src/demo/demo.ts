@@ -50,6 +50,8 @@ const downloadBaseMs = 120_000;
 const slowestBytesPerMs = 1_000;
 const pollMs = 150;
 const orphanMs = 20_000;
+/** Often enough for bars that move. */
+const reportIntervalMs = 400;
 const seedSlot = 'peer-1';
 
 export class Demo {
@@ -120,7 +122,14 @@ export class Demo {
     await this.#insist('the control API to take the cluster', async () => {
       try {
         await session.api.createCluster({
-          body: { name: clusterName, bootstrap, peers, ephemeral: session.isEphemeral, orphanMs },
+          body: {
+            name: clusterName,
+            bootstrap,
+            peers,
+            ephemeral: session.isEphemeral,
+            orphanMs,
+            reportIntervalMs,
+          },
         });
       } catch (error) {
         if (!(error instanceof ApiError && error.problem?.code === 'cluster-exists')) throw error;
