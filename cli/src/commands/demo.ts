@@ -31,7 +31,7 @@ export function demoCommand(perform: Perform): Command {
     )
     .option('--peers <n>', 'peers; the first seeds', parseWhole(2, 1_000), 5)
     .option('--exit', 'end the cluster when the story is told, instead of on Ctrl-C')
-    .option('--keep', 'leave logs and downloads on disk')
+    .option('--keep', 'leave the logs on disk')
     .option('--json', 'print one JSON object last, all else to standard error')
     .addHelpText('after', exitCodeHelp)
     .action((flags: DemoFlags) => perform(flags, (context) => demonstrate(context, flags)));
@@ -54,12 +54,14 @@ async function demonstrate(context: Context, flags: DemoFlags): Promise<undefine
   } catch (error) {
     board.settle();
     failure = describeFailure(error);
-    if (!(error instanceof Interrupted)) output.note(`the logs are in ${await session.saveLogs()}`);
+    if (!(error instanceof Interrupted) && !flags.keep)
+      output.note(`the logs are in ${await session.saveLogs()}`);
     throw error;
   } finally {
     if (interrupts.signal.aborted) output.note('stopping the cluster; Ctrl-C again kills it');
+    const kept = flags.keep ? await session.saveLogs() : undefined;
     await session.end(interrupts.hurry);
-    if (flags.keep) output.note(`kept: ${session.directory}`);
+    if (kept !== undefined) output.note(`the logs are in ${kept}`);
     if (failure === undefined) output.result(demo.result);
     else
       output.result({ ...demo.result, ok: false, error: { code: failure.code, message: failure.message } });

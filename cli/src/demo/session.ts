@@ -29,7 +29,7 @@ const deleteMs = 20_000;
 const exitMs = 5_000;
 
 export interface SessionOptions {
-  /** Leave the directory, with logs and downloads, where it is. */
+  /** Leave the directory, with the logs, where it is. */
   readonly keep: boolean;
   readonly note: (text: string) => void;
 }
@@ -106,10 +106,11 @@ export class DemoSession {
     return nodes;
   }
 
-  /** Copies what tells why it failed out of the directory that is about to vanish. Gives the copy's path. */
+  /** Copies what tells how it went to where the end of the cluster does not remove it. Gives the copy's path. */
   async saveLogs(): Promise<string> {
-    if (this.#options.keep) return this.directory;
-    const target = mkdtempSync(join(tmpdir(), 'skep-demo-logs-'));
+    const target = this.#options.keep
+      ? join(this.directory, 'logs')
+      : mkdtempSync(join(tmpdir(), 'skep-demo-logs-'));
     const save = async (name: string, read: () => Promise<string | Uint8Array>) => {
       const text = await read().catch(
         (error) => `not to be had: ${error instanceof Error ? error.message : error}\n`,
@@ -173,7 +174,6 @@ export class DemoSession {
       logFile: this.logFile,
       exitWithParent: true,
       ...(this.isEphemeral ? { ephemeralRoot: this.directory } : {}),
-      ephemeralRoot: this.directory,
     });
     this.#process = started;
     if (this.#ending) started.child.kill('SIGKILL');
