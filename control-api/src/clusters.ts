@@ -65,15 +65,37 @@ export class Clusters {
   /** Rejects ProblemError `cluster-exists`. */
   async create(name: string, uid: string, decision: Decision<undefined>): Promise<ClusterRecord> {
     const record = new ClusterRecord(uid);
-    const committed = await this.#commit(record, name, decision, [
-      { key: `name/${name}`, expectedVersion: 0, put: { uid } },
-    ]);
+    let committed: boolean;
+    try {
+      committed = await this.#commit(record, name, decision, [
+        { key: `name/${name}`, expectedVersion: 0, put: { uid } },
+      ]);
+    } catch (error) {
+      // The answer may have been lost after the commit: then the cluster is there, and must be looked after.
+      const found = await this.#adopt(name);
+      if (found?.uid === uid) return found;
+      throw error;
+    }
     if (!committed) {
+      await this.#adopt(name);
       throw new ProblemError({
         code: 'cluster-exists',
         detail: `there is a cluster ${name} already: delete it, or take another name`,
       });
     }
+    this.#records.set(name, record);
+    this.#tell(record);
+    return record;
+  }
+
+  /** Takes up the cluster that the store has under a name, if any. */
+  async #adopt(name: string): Promise<ClusterRecord | undefined> {
+    const row = await this.#store.get(`name/${name}`);
+    const known = this.#records.get(name);
+    if (row === undefined || known !== undefined) return known;
+    const record = new ClusterRecord((row.value as { uid: string }).uid);
+    await this.#reload(record);
+    if (record.ended) return undefined;
     this.#records.set(name, record);
     this.#tell(record);
     return record;

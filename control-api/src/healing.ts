@@ -10,6 +10,8 @@ import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
 
 const tickMs = 250;
+/** A tick that is late by more than this means that the process stood still. */
+const absentMs = 1_000;
 /** A machine that reported within this many intervals is heard, and let finish. */
 const heardIntervals = 2;
 
@@ -25,6 +27,7 @@ export class Healing {
   readonly #onTrouble: (message: string) => void;
   readonly #busy = new Set<ClusterRecord>();
   #listeningSinceMs = 0;
+  #tickedAtMs = 0;
   #timer: Timer | undefined;
 
   constructor(
@@ -38,6 +41,7 @@ export class Healing {
 
   start(): void {
     this.#listeningSinceMs = this.#components.clusters.now();
+    this.#tickedAtMs = this.#listeningSinceMs;
     this.#tick();
   }
 
@@ -59,6 +63,7 @@ export class Healing {
 
   #tick(): void {
     this.#timer = this.#components.clock.setTimer(tickMs, () => this.#tick());
+    this.#noticeOwnAbsence();
     for (const record of this.#components.clusters.all()) {
       if (this.#busy.has(record)) continue;
       this.#busy.add(record);
@@ -69,6 +74,13 @@ export class Healing {
         })
         .finally(() => this.#busy.delete(record));
     }
+  }
+
+  /** Who stands still hears nobody: that silence is its own and counts against no machine. */
+  #noticeOwnAbsence(): void {
+    const now = this.#components.clusters.now();
+    if (now - this.#tickedAtMs > tickMs + absentMs) this.#listeningSinceMs = now;
+    this.#tickedAtMs = now;
   }
 
   async #watch(record: ClusterRecord): Promise<void> {

@@ -19,6 +19,8 @@ export interface LauncherWorld {
   behaving(request: LaunchRequest, behaviour: Behaviour): LaunchRequest;
   /** Waits until the condition holds. */
   until(condition: () => boolean | Promise<boolean>): Promise<void>;
+  /** Runs a test's body to its end, where time passes only when it is made to. @default calls it */
+  readonly run?: (body: () => Promise<void>) => Promise<void>;
   close(): Promise<void>;
 }
 
@@ -37,6 +39,8 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
     });
     afterEach(() => world.close());
 
+    const promise = (name: string, body: () => Promise<void>) =>
+      it(name, () => (world.run === undefined ? body() : world.run(body)));
     const ref = (attempt = 1, slot = 'peer-1'): MachineRef =>
       machineRef(world.compute, { clusterUid, slot, generation: 1, attempt });
     async function request(machine = ref(), behaviour: Behaviour = 'lives'): Promise<LaunchRequest> {
@@ -63,7 +67,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
     }
     const names = async (from = launcher) => (await from.list(clusterUid)).map((machine) => machine.name);
 
-    it('allocates distinct addresses, none of those taken', async () => {
+    promise('allocates distinct addresses, none of those taken', async () => {
       const first = await launcher.allocate(5, []);
       const all = [...first, ...(await launcher.allocate(5, first))];
       const texts = all.flatMap(({ listen, ringPort, healthPort }) =>
@@ -72,7 +76,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
       expect(new Set(texts).size).toBe(30);
     });
 
-    it('makes one machine of a token, however often and from wherever it is asked', async () => {
+    promise('makes one machine of a token, however often and from wherever it is asked', async () => {
       const asked = await request();
       const [first, second] = await Promise.all([launcher.launch(asked), launcher.launch(asked)]);
       expect(second.name).toBe(first.name);
@@ -84,7 +88,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
       expect(await names(next)).toEqual([]);
     });
 
-    it('stops a machine, and tells so', async () => {
+    promise('stops a machine, and tells so', async () => {
       const asked = await request();
       await launcher.launch(asked);
       await launcher.stop(asked.machine, { graceMs: 5_000 });
@@ -94,14 +98,14 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
       await launcher.stop(asked.machine, { graceMs: 5_000 });
     });
 
-    it('ends a machine that does not end by itself', async () => {
+    promise('ends a machine that does not end by itself', async () => {
       const asked = await request(ref(), 'ignores being told to end');
       await launcher.launch(asked);
       await launcher.stop(asked.machine, { graceMs: 50 });
       expect(await launcher.list()).toEqual([]);
     });
 
-    it('never launches what was stopped before, even after a restart', async () => {
+    promise('never launches what was stopped before, even after a restart', async () => {
       const asked = await request();
       await launcher.stop(asked.machine, { graceMs: 0 });
       await launcher.stop(asked.machine, { graceMs: 0 });
@@ -109,7 +113,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
       await expect(world.restart().launch(asked)).rejects.toMatchObject({ code: 'called-off' });
     });
 
-    it('tells of a machine that is killed, or ends, and does not make it again', async () => {
+    promise('tells of a machine that is killed, or ends, and does not make it again', async () => {
       const killed = await request();
       const { name } = await launcher.launch(killed);
       await launcher.kill(killed.machine);
@@ -125,7 +129,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
       expect(exits[2]?.machine.attempt).toBe(2);
     });
 
-    it('tells of the end of machines that an earlier owner launched', async () => {
+    promise('tells of the end of machines that an earlier owner launched', async () => {
       const asked = await request();
       await launcher.launch(asked);
       const next = world.restart();
@@ -137,7 +141,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
       expect(told[0]?.machine).toEqual(asked.machine);
     });
 
-    it('does no harm where there is nothing', async () => {
+    promise('does no harm where there is nothing', async () => {
       await launcher.kill(ref());
       expect(await launcher.logs(ref(), 100)).toBe('');
       await launcher.forget(clusterUid);

@@ -3,7 +3,7 @@
  * machines in, and one cluster of agents. Everything is started as in production; what stands around it is
  * the truth that invariants are judged by.
  */
-import { type ClusterSpec, createApiClient } from '@skep/contract';
+import { ApiError, type ClusterSpec, createApiClient } from '@skep/contract';
 import { createControlApi } from '@skep/control-api';
 import type { HttpHandler } from '@skep/p2p-core/host';
 import type { FabricOptions, SimHost } from '../host/index.ts';
@@ -55,6 +55,7 @@ export class ClusterWorld {
   readonly #rows: DurableRows;
   readonly #invariants: readonly Invariant[];
   #controlHost: SimHost;
+  readonly #onceReplaced = new Map<string, () => void>();
   #spec: ClusterSpec | undefined;
 
   private constructor(options: ClusterWorldOptions) {
@@ -74,7 +75,10 @@ export class ClusterWorld {
       for (const { kind, slot, generation, data } of commit.events) {
         this.tell(`${kind} ${slot === undefined ? '' : `${slot}@${generation} `}${JSON.stringify(data)}`);
       }
-      for (const change of changes) this.#judge((invariant) => invariant.onCommit?.(this, change));
+      for (const change of changes) {
+        this.#judge((invariant) => invariant.onCommit?.(this, change));
+        if (change.table === 'slots' && change.before !== undefined) this.#replaced(change.before.slot);
+      }
     });
     this.fleet.onChange((machine, change) => {
       this.tell(
@@ -95,7 +99,17 @@ export class ClusterWorld {
       fetch: (url, init) => operator.http.fetch(url, init),
     });
     const body = { name: clusterName, ...options.spec };
-    world.#spec = (await world.world.complete(client.createCluster({ body }))).spec;
+    // Asks as a person would: again, if the store had a bad moment.
+    const create = async (): Promise<ClusterSpec> => {
+      for (;;) {
+        try {
+          return (await client.createCluster({ body })).spec;
+        } catch (error) {
+          if (!(error instanceof ApiError) || error.problem?.code !== 'store-unavailable') throw error;
+        }
+      }
+    };
+    world.#spec = await world.world.complete(create());
     return world;
   }
 
@@ -191,6 +205,11 @@ export class ClusterWorld {
     });
   }
 
+  /** Calls `action` when a slot next moves on to another generation, before anyone is told of it. */
+  onceReplaced(slot: string, action: () => void): void {
+    this.#onceReplaced.set(slot, action);
+  }
+
   tell(line: string): void {
     this.story.push(`${(this.nowMs / 1_000).toFixed(3)} ${line}`);
   }
@@ -198,6 +217,12 @@ export class ClusterWorld {
   violate(invariant: string, detail: string): void {
     this.violations.push({ invariant, atMs: this.nowMs, detail });
     this.tell(`VIOLATED ${invariant}: ${detail}`);
+  }
+
+  #replaced(slot: string): void {
+    const action = this.#onceReplaced.get(slot);
+    this.#onceReplaced.delete(slot);
+    if (action !== undefined) this.world.at(this.nowMs, action);
   }
 
   async #serveControlApi(): Promise<void> {

@@ -41,55 +41,93 @@ export function schedule(world: ClusterWorld, plan: FaultPlan): void {
   }
 }
 
+/** How often each kind is drawn, relative to the others. */
+const kinds: readonly (readonly [weight: number, draw: typeof drawCrash])[] = [
+  [20, drawCrash],
+  [10, drawCrashOfMany],
+  [20, drawPause],
+  [6, drawControlPause],
+  [8, drawControlCrash],
+  [22, drawCut],
+  [14, drawMutedLeader],
+];
+const totalWeight = kinds.reduce((total, [weight]) => total + weight, 0);
+
 function drawFault(random: RandomStream, atMs: number, slots: readonly string[]): Fault {
-  const drawn = random.float();
-  const slot = drawSlot(random, slots);
-  const nameOf = (world: ClusterWorld) => (slot === leader ? (world.leader ?? slots[0]!) : slot);
-  if (drawn < 0.22) {
-    const kind = random.chance(0.3) ? 'machine' : 'process';
-    return {
-      atMs,
-      forMs: 0,
-      what: `crash ${slot} (${kind})`,
-      inject: (world) => world.crash(nameOf(world), kind),
-    };
-  }
-  if (drawn < 0.34) {
-    const victims = someOf(random, slots, 2);
-    const inject = (world: ClusterWorld) => {
-      for (const victim of victims) world.crash(victim, 'process');
-    };
-    return { atMs, forMs: 0, what: `crash ${victims.join(', ')}`, inject };
-  }
-  if (drawn < 0.56) {
-    const forMs = duration(random, 1_000, 60_000);
-    const what = `pause ${slot} for ${Math.round(forMs)} ms`;
-    return { atMs, forMs, what, inject: (world) => world.pause(nameOf(world), forMs) };
-  }
-  if (drawn < 0.62) {
-    const forMs = duration(random, 1_000, 40_000);
-    const what = `pause the control API for ${Math.round(forMs)} ms`;
-    return { atMs, forMs, what, inject: (world) => world.pause(control, forMs) };
-  }
-  if (drawn < 0.7) {
-    const forMs = duration(random, 100, 20_000);
-    const what = `crash the control API for ${Math.round(forMs)} ms`;
-    return { atMs, forMs, what, inject: (world) => world.crashControl(forMs) };
-  }
+  let left = random.float() * totalWeight;
+  const [, draw] = kinds.find(([weight]) => {
+    left -= weight;
+    return left < 0;
+  })!;
+  return { atMs, ...draw(random, slots) };
+}
+
+type Drawn = Omit<Fault, 'atMs'>;
+
+function drawCrash(random: RandomStream, slots: readonly string[]): Drawn {
+  const victim = drawSlot(random, slots);
+  const kind = random.chance(0.3) ? 'machine' : 'process';
+  const inject = (world: ClusterWorld) => world.crash(slotOf(world, victim), kind);
+  return { forMs: 0, what: `crash ${victim} (${kind})`, inject };
+}
+
+function drawCrashOfMany(random: RandomStream, slots: readonly string[]): Drawn {
+  const victims = someOf(random, slots, 2);
+  const inject = (world: ClusterWorld) => {
+    for (const victim of victims) world.crash(victim, 'process');
+  };
+  return { forMs: 0, what: `crash ${victims.join(', ')}`, inject };
+}
+
+function drawPause(random: RandomStream, slots: readonly string[]): Drawn {
+  const victim = drawSlot(random, slots);
+  const forMs = duration(random, 1_000, 60_000);
+  const inject = (world: ClusterWorld) => world.pause(slotOf(world, victim), forMs);
+  return { forMs, what: `pause ${victim} for ${Math.round(forMs)} ms`, inject };
+}
+
+function drawControlPause(random: RandomStream): Drawn {
+  const forMs = duration(random, 1_000, 40_000);
+  const inject = (world: ClusterWorld) => world.pause(control, forMs);
+  return { forMs, what: `pause the control API for ${Math.round(forMs)} ms`, inject };
+}
+
+function drawControlCrash(random: RandomStream): Drawn {
+  const forMs = duration(random, 100, 20_000);
+  const inject = (world: ClusterWorld) => world.crashControl(forMs);
+  return { forMs, what: `crash the control API for ${Math.round(forMs)} ms`, inject };
+}
+
+/** The leader alone against the ring, with the control API in sight of both, is what makes two leaders. */
+function drawCut(random: RandomStream, slots: readonly string[]): Drawn {
   const forMs = duration(random, 1_000, 30_000);
   const way = random.chance(0.6) ? 'both' : 'out';
-  const withLeader = random.chance(0.4);
+  const some = random.chance(0.5) ? [leader] : someOf(random, slots, 1);
   const withControl = random.chance(0.5);
-  const share = someOf(random, slots, 1);
   const inject = (world: ClusterWorld) => {
-    // The leader alone against the ring, the control API in sight of both, is what makes two leaders.
-    const places = withLeader ? [world.leader ?? slots[0]!] : share;
-    const rest = slots.filter((place) => !places.includes(place));
+    const places = some.map((slot) => slotOf(world, slot));
+    const rest = slots.filter((slot) => !places.includes(slot));
     world.cutOff(places, withControl ? [...rest, control] : rest, forMs, way);
   };
-  const places = withLeader ? 'the leader' : share.join(', ');
-  const what = `cut off ${places} (${way}, ${withControl ? 'and' : 'not'} from the control API) for ${Math.round(forMs)} ms`;
-  return { atMs, forMs, what, inject };
+  const from = withControl ? 'the rest and the control API' : 'the rest';
+  const what = `cut ${some.join(', ')} off from ${from} (${way}) for ${Math.round(forMs)} ms`;
+  return { forMs, what, inject };
+}
+
+/** A slot dies, and the leader that has it redeployed does not hear that it was: it will ask again. */
+function drawMutedLeader(random: RandomStream, slots: readonly string[]): Drawn {
+  const victim = slots[Math.floor(random.float() * slots.length)]!;
+  const forMs = duration(random, 100, 3_000);
+  const inject = (world: ClusterWorld) => {
+    world.onceReplaced(victim, () => world.cutOff([slotOf(world, leader)], [control], forMs, 'both'));
+    world.crash(victim, 'process');
+  };
+  const what = `crash ${victim}, and lose for ${Math.round(forMs)} ms what the leader is told once it is replaced`;
+  return { forMs: 10_000, what, inject };
+}
+
+function slotOf(world: ClusterWorld, drawn: string): string {
+  return drawn === leader ? (world.leader ?? world.slots[0]!) : drawn;
 }
 
 function drawSlot(random: RandomStream, slots: readonly string[]): string {

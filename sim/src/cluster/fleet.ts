@@ -14,6 +14,8 @@ export interface FleetOptions {
   readonly bootMs?: readonly [number, number];
   /** From a machine's end to its being known. @default 20 to 2000 */
   readonly exitKnownMs?: readonly [number, number];
+  /** From being asked to stop a machine to doing so, as clouds take their time. @default 0 to 0 */
+  readonly stopMs?: readonly [number, number];
   /** Share of launches that fail and start nothing. */
   readonly launchFailureRate?: number;
   /** Share of launches that are said to have failed although the machine boots. */

@@ -69,6 +69,8 @@ export class SimLauncher implements Launcher {
   }
 
   async stop(ref: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
+    const [soonest, latest] = this.#fleet.options.stopMs ?? [0, 0];
+    if (latest > 0) await this.#sleep(this.#fleet.random.between(soonest, latest));
     const machine = this.#fleet.callOff(ref.token);
     if (machine === 'called-off') return;
     if (machine.state === 'alive' && graceMs > 0) this.#fleet.terminate(machine);

@@ -55,6 +55,7 @@ export async function runSafety(seed: number, options: SafetyOptions = {}): Prom
       launchFailureRate: random.chance(0.5) ? 0.15 : 0,
       unknownOutcomeRate: random.chance(0.5) ? 0.2 : 0,
       exitKnownMs: random.chance(0.3) ? [20, 15_000] : [20, 2_000],
+      stopMs: random.chance(0.5) ? [0, 5_000] : [0, 0],
       clockSkewMs: 300_000,
     },
     rows: { failureRate: random.chance(0.4) ? 0.02 : 0 },

@@ -2,7 +2,7 @@
  * SimHost: one process on a simulated machine, seen from both sides. Protocol code sees a Host; a test or
  * scenario sees the controls: crash, pause, resume, restart, the disk, the clock's error, the link rates.
  */
-import { createHash, createHmac } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Clock, Compute, Files, Host, Http, Network, Payload, Random } from '@skep/p2p-core/host';
 import type { SimDisk } from './disk.ts';
 import type { Fabric } from './fabric.ts';
@@ -164,8 +164,22 @@ class SimClock implements Clock {
   }
 }
 
+const HMAC_BLOCK_BYTES = 64;
+
 const COMPUTE: Compute = {
   parallelism: 1,
-  hash: (algorithm, bytes) => new Uint8Array(createHash(algorithm).update(bytes).digest()),
-  hmacSha256: (key, bytes) => new Uint8Array(createHmac('sha256', key).update(bytes).digest()),
+  hash: (algorithm, bytes) => new Uint8Array(hash(algorithm, bytes, 'buffer')),
+  // RFC 2104 by hand: node:crypto's Hmac makes a key object each time, which costs more than the hashing.
+  hmacSha256: (key, bytes) => {
+    const short = key.length > HMAC_BLOCK_BYTES ? hash('sha256', key, 'buffer') : key;
+    const inner = new Uint8Array(HMAC_BLOCK_BYTES + bytes.length).fill(0x36, 0, HMAC_BLOCK_BYTES);
+    const outer = new Uint8Array(HMAC_BLOCK_BYTES + 32).fill(0x5c, 0, HMAC_BLOCK_BYTES);
+    for (let i = 0; i < short.length; i++) {
+      inner[i]! ^= short[i]!;
+      outer[i]! ^= short[i]!;
+    }
+    inner.set(bytes, HMAC_BLOCK_BYTES);
+    outer.set(hash('sha256', inner, 'buffer'), HMAC_BLOCK_BYTES);
+    return new Uint8Array(hash('sha256', outer, 'buffer'));
+  },
 };
