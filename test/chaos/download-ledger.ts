@@ -8,8 +8,6 @@
  */
 import type { NodeView, TorrentHolding } from '@skep/contract';
 
-/** Most pieces that one machine has begun at a time, for the contents, rates and peers of these tests. */
-const mostPiecesInFlight = 48;
 /** In the end game the last blocks are asked of two peers. */
 const mostEndGameBytes = 2 * 1024 * 1024;
 
@@ -38,8 +36,8 @@ export class DownloadLedger {
     else lives?.push({ generation: node.generation, first: holding, last: holding });
   }
 
-  /** Everything that must not be, in sentences. */
-  complaints({ length, pieceLength }: { length: number; pieceLength: number }): string[] {
+  /** Everything that must not be, in sentences. `mostInFlightBytes`: what a kill may lose. */
+  complaints({ length, mostInFlightBytes }: { length: number; mostInFlightBytes: number }): string[] {
     return [...this.#lives].flatMap(([slot, lives]) => {
       const found: string[] = [];
       if (lives.at(-1)?.last.haveBytes !== length) found.push(`${slot} never told that it has everything`);
@@ -51,10 +49,12 @@ export class DownloadLedger {
             `${name} began with ${life.first.haveBytes}; before it there were ${before.last.haveBytes}`,
           );
         }
-        const surplus = surplusOf(life);
+        const { wastedBytes } = life.last;
+        if (wastedBytes > mostEndGameBytes) found.push(`${name} received ${wastedBytes} bytes twice`);
         const wasKilled = index < lives.length - 1;
-        const most = mostEndGameBytes + (wasKilled ? mostPiecesInFlight * pieceLength : 0);
-        if (surplus > most) found.push(`${name} received ${surplus} bytes more than it has of them`);
+        const most = wasKilled ? mostInFlightBytes + mostEndGameBytes : mostEndGameBytes;
+        const surplus = surplusOf(life);
+        if (surplus > most) found.push(`${name} received ${surplus} bytes more than it verified`);
       }
       return found;
     });
