@@ -6,13 +6,14 @@
  * `node bench/seam.ts [--mib 1024] [--rounds 5] [--dir DIR]`
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash, hash, randomFillSync } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { hash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { PIECE_BYTES, type Plan, type Side } from './seam/plan.ts';
+import { median, sha256Of, writeRandomFile } from './measure.ts';
+import type { Plan, Side } from './seam/plan.ts';
 import { throughHost } from './seam/through-host.ts';
 import { withoutHost } from './seam/without-host.ts';
 
@@ -69,19 +70,13 @@ function makeSource(directory: string, lengthBytes: number): { plan: Plan; sha25
     hashes: join(directory, 'hashes'),
     lengthBytes,
   };
-  const whole = createHash('sha256');
   const hashes: Uint8Array[] = [];
-  const fd = openSync(plan.source, 'w');
-  const piece = new Uint8Array(PIECE_BYTES);
-  for (let at = 0; at < lengthBytes; at += PIECE_BYTES) {
-    const bytes = randomFillSync(piece).subarray(0, lengthBytes - at);
-    writeSync(fd, bytes);
-    whole.update(bytes);
-    hashes.push(hash('sha1', bytes, 'buffer'));
-  }
-  closeSync(fd);
+  // Chunks are as long as the pieces.
+  const sha256 = writeRandomFile(plan.source, lengthBytes, (piece) =>
+    hashes.push(hash('sha1', piece, 'buffer')),
+  );
   writeFileSync(plan.hashes, Buffer.concat(hashes));
-  return { plan, sha256: whole.digest('hex') };
+  return { plan, sha256 };
 }
 
 interface Outcome {
@@ -119,22 +114,6 @@ function linesOf(child: ChildProcess): () => Promise<string> {
       throw new Error(`a process of the benchmark ended too early (${child.exitCode ?? child.signalCode})`);
     return value;
   };
-}
-
-function sha256Of(path: string): string {
-  const digest = createHash('sha256');
-  const buffer = new Uint8Array(2 ** 20);
-  const fd = openSync(path, 'r');
-  for (let got = readSync(fd, buffer); got > 0; got = readSync(fd, buffer))
-    digest.update(buffer.subarray(0, got));
-  closeSync(fd);
-  return digest.digest('hex');
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 async function child([side, role, planText, port]: readonly string[]): Promise<void> {
