@@ -1,0 +1,36 @@
+/**
+ * `npm run soak -- NAME [OPTIONS]`: searches that take as long as they are given. What they find is kept as a
+ * test of `npm test`.
+ */
+import { soakSafety } from './safety.ts';
+
+interface Search {
+  readonly what: string;
+  readonly options: string;
+  /** Resolves with the exit code. */
+  readonly run: (args: readonly string[]) => Promise<number>;
+}
+
+const searches: Readonly<Record<string, Search>> = {
+  safety: {
+    what: 'ring, control API and launcher in simulation under faults by seed',
+    options: '[--minutes N] [--from SEED] | --seed SEED [--planted term|generation|token]',
+    run: soakSafety,
+  },
+};
+
+function help(): string {
+  const lines = Object.entries(searches).map(
+    ([name, { what, options }]) => `  ${name.padEnd(10)} ${what}\n             ${options}`,
+  );
+  return `npm run soak -- NAME [OPTIONS]\n\n${lines.join('\n')}`;
+}
+
+const [name = '--help', ...args] = process.argv.slice(2);
+const search = Object.hasOwn(searches, name) ? searches[name] : undefined;
+if (search === undefined || args.includes('--help')) {
+  console.log(help());
+  process.exitCode = search === undefined && name !== '--help' && name !== '-h' ? 2 : 0;
+} else {
+  process.exitCode = await search.run(args);
+}
