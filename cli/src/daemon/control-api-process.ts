@@ -68,7 +68,6 @@ function environmentOf(launch: ControlApiLaunch): Record<string, string> {
     SKEP_ADMIN_TOKEN_FILE: launch.adminTokenFile,
     ...(launch.viewerTokenFile === undefined ? {} : { SKEP_VIEWER_TOKEN_FILE: launch.viewerTokenFile }),
     ...(launch.ephemeralRoot === undefined ? {} : { SKEP_EPHEMERAL_ROOT: launch.ephemeralRoot }),
-    ...(launch.ephemeralRoot === undefined ? {} : { SKEP_EPHEMERAL_ROOT: launch.ephemeralRoot }),
     SKEP_EXIT_WITH_PARENT: launch.exitWithParent ? '1' : '0',
   };
 }

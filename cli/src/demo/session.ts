@@ -54,7 +54,6 @@ export class DemoSession {
     this.directory = mkdtempSync(join(tmpdir(), 'skep-demo-'));
     // Agents that lose their control API look here for whether anybody still uses the directory.
     writePrivately(join(this.directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
-    writePrivately(join(this.directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
     writePrivately(this.#adminTokenFile, this.#adminToken);
     writePrivately(this.#viewerTokenFile, this.viewerToken);
   }
