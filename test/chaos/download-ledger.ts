@@ -9,7 +9,7 @@
 import type { NodeView, TorrentHolding } from '@skep/contract';
 
 /** In the end game the last blocks are asked of two peers. */
-const mostEndGameBytes = 2 * 1024 * 1024;
+const mostEndGameBytes = 1024 * 1024;
 
 interface Life {
   readonly generation: number;

@@ -80,7 +80,7 @@ async function replaced(): Promise<string[]> {
 
 describe('leadership', () => {
   it('makes one replacement when two leaders ask, and refuses the old one', { timeout }, async () => {
-    await start({ bootstrap: 5, graceMs: 30_000 });
+    await start({ bootstrap: 5, graceMs: 30_000, leaseMs: 6_000 });
     const old = await cluster.awaitLeader();
     const victim = (await cluster.nodes())!.find(
       ({ role, slot }) => role === 'bootstrap' && slot !== old.slot,
