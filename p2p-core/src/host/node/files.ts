@@ -98,7 +98,7 @@ export class NodeFiles implements Files {
 
   makeDirectory(path: string): Promise<void> {
     return translated(`making the directory ${path}`, async () => {
-      await fs.mkdir(path, { recursive: true });
+      await makeWithParents(resolvePath(path));
     });
   }
 
@@ -122,11 +122,35 @@ export class NodeFiles implements Files {
 
 /** `path` with its parents, each made durable in its own parent. */
 async function makeDurableDirectory(path: string): Promise<void> {
-  const first = await fs.mkdir(path, { recursive: true });
+  const first = await makeWithParents(resolvePath(path));
   if (first === undefined) return;
   const highest = dirname(first);
   for (let at = resolvePath(path); at.length > highest.length; at = dirname(at))
     await syncDirectory(dirname(at));
+}
+
+/**
+ * Gives the highest directory that had to be made, if any. Node's own recursive mkdir never returns where the
+ * file system says ENOENT though the parent is there, as /proc does.
+ */
+async function makeWithParents(path: string): Promise<string | undefined> {
+  try {
+    await fs.mkdir(path);
+    return path;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await fs.stat(path)).isDirectory()) return undefined;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  const first = await makeWithParents(dirname(path));
+  try {
+    await fs.mkdir(path);
+  } catch (error) {
+    // Somebody else was quicker.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return first;
+  }
+  return first ?? path;
 }
 
 /** A new file in `directory` with `bytes` in it, on disk; none if that failed. */
