@@ -136,10 +136,21 @@ describe('end game', () => {
     const world = new World({ pieces: 1, blocks: 2 });
     const [a, b, c] = [world.peer('a', 'all'), world.peer('b', 'all'), world.peer('c', 'all')];
     const asked = world.ask(a, 10);
-    expect(keys(world.ask(b, 10))).toEqual(keys(asked));
+    expect(keys(world.ask(b, 10))).toEqual(keys(asked).reverse());
     expect(world.ask(c, 10)).toEqual([]);
     expect(world.deliver(b, asked[0]!).cancel).toEqual({ block: asked[0], peers: ['a'] });
     expect(world.deliver(a, asked[0]!)).toEqual({ discard: 'duplicate' });
+  });
+
+  test('asks for a few blocks at a time, those last that come first, and only who has answered everything', () => {
+    const world = new World({ pieces: 2, blocks: 6 });
+    const [slow, fast] = [world.peer('slow', 'all'), world.peer('fast', 'all')];
+    const asked = keys(world.ask(slow, 12));
+    const twice = world.ask(fast, 12);
+    expect(keys(twice)).toEqual(asked.slice(-4).reverse());
+    expect(world.ask(fast, 12)).toEqual([]);
+    for (const block of twice) world.deliver(fast, block);
+    expect(keys(world.ask(fast, 12))).toEqual(asked.slice(-8, -4).reverse());
   });
 
   test('does not begin while a block is free', () => {

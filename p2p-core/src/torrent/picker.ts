@@ -5,7 +5,8 @@
  * - Rarest first among pieces not begun; the first few pieces by chance instead, to have something to trade.
  * - Pieces begun come before any other, so that few are in memory and each is soon complete and shareable.
  * - A block is asked of one peer only, until no block is left that nobody was asked for: then (end game)
- *   of a second one too, and whoever comes later is told to cancel.
+ *   peers that have answered everything are asked too, for a few at a time, beginning with those that the
+ *   first asked would send last; and whoever comes later is told to cancel.
  * - A piece that was corrupt though several peers had contributed is next fetched whole from one peer, so
  *   that the next failure names the culprit.
  *
@@ -21,6 +22,8 @@ export const BLOCK_LENGTH = 16 * 1024;
 const RANDOM_FIRST_PIECES = 4;
 /** How many peers may be asked for one block in the end game. */
 const END_GAME_ASKERS = 2;
+/** How many such blocks a peer is asked for at once: each may come twice, so not a whole pipeline of them. */
+const END_GAME_BLOCKS = 4;
 /** Blocks a peer may still deliver after we gave up on them, that are remembered. */
 const MAX_LATE = 4096;
 
@@ -165,8 +168,9 @@ export class Picker<Owner> {
       if (piece === undefined) break;
       this.#takeFree(peer, piece, until, out);
     }
-    if (out.length < until && this.#order.size === 0 && this.#open.size === 0)
-      this.#endGame(peer, until, out);
+    const isEndGame = this.#order.size === 0 && this.#open.size === 0;
+    if (isEndGame && peer.asked.size === 0)
+      this.#endGame(peer, Math.min(until, out.length + END_GAME_BLOCKS), out);
   }
 
   #mayServe(peer: PickerPeer<Owner>, index: number): boolean {
@@ -236,9 +240,9 @@ export class Picker<Owner> {
   }
 
   #endGame(peer: PickerPeer<Owner>, until: number, out: Block[]): void {
-    for (const piece of this.#partials.values()) {
+    for (const piece of [...this.#partials.values()].reverse()) {
       if (piece.solo !== undefined || !this.#mayServe(peer, piece.index)) continue;
-      for (let block = 0; block < piece.states.length && out.length < until; block++) {
+      for (let block = piece.states.length - 1; block >= 0 && out.length < until; block--) {
         const mayAsk = piece.states[block] === ASKED && piece.askers[block]! < END_GAME_ASKERS;
         if (mayAsk && !peer.asked.has(piece.index * this.#blocksPerPiece + block)) {
           this.#ask(peer, piece, block, out);
