@@ -16,6 +16,9 @@ session = lt.session(
         "enable_lsd": False,
         "enable_upnp": False,
         "enable_natpmp": False,
+        # TCP, as the others: uTP gives way to any other load of the machine.
+        "enable_outgoing_utp": False,
+        "enable_incoming_utp": False,
         # A connection that came too early is tried again at once, not after the default minute.
         "min_reconnect_time": 1,
         "allow_multiple_connections_per_ip": True,
