@@ -50,6 +50,7 @@ const kinds: readonly (readonly [weight: number, draw: typeof drawCrash])[] = [
   [8, drawControlCrash],
   [22, drawCut],
   [14, drawMutedLeader],
+  [12, drawTwoLeaders],
 ];
 const totalWeight = kinds.reduce((total, [weight]) => total + weight, 0);
 
@@ -98,7 +99,6 @@ function drawControlCrash(random: RandomStream): Drawn {
   return { forMs, what: `crash the control API for ${Math.round(forMs)} ms`, inject };
 }
 
-/** The leader alone against the ring, with the control API in sight of both, is what makes two leaders. */
 function drawCut(random: RandomStream, slots: readonly string[]): Drawn {
   const forMs = duration(random, 1_000, 30_000);
   const way = random.chance(0.6) ? 'both' : 'out';
@@ -124,6 +124,26 @@ function drawMutedLeader(random: RandomStream, slots: readonly string[]): Drawn 
   };
   const what = `crash ${victim}, and lose for ${Math.round(forMs)} ms what the leader is told once it is replaced`;
   return { forMs: 10_000, what, inject };
+}
+
+/**
+ * The leader loses sight of the ring and the ring of it, for long enough to elect another, while both see the
+ * control API: for a moment two believe that they lead, and a slot's death gives both something to ask for.
+ */
+function drawTwoLeaders(random: RandomStream, slots: readonly string[]): Drawn {
+  const victim = slots[Math.floor(random.float() * slots.length)]!;
+  const forMs = random.between(6_000, 15_000);
+  const deathMs = random.between(4_000, 9_000);
+  const inject = (world: ClusterWorld) => {
+    const old = slotOf(world, leader);
+    const rest = slots.filter((slot) => slot !== old && slot.startsWith('bootstrap-'));
+    world.cutOff([old], rest, forMs, 'both');
+    world.world.at(world.nowMs + deathMs, () => {
+      if (victim !== old) world.crash(victim, 'process');
+    });
+  };
+  const what = `cut the leader off from the ring for ${Math.round(forMs)} ms; ${victim} dies after ${Math.round(deathMs)} ms`;
+  return { forMs: Math.max(forMs, deathMs), what, inject };
 }
 
 function slotOf(world: ClusterWorld, drawn: string): string {
