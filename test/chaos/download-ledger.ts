@@ -8,8 +8,11 @@
  */
 import type { NodeView, TorrentHolding } from '@skep/contract';
 
-/** In the end game the last blocks are asked of two peers, a few at a time of each. */
-const mostEndGameBytes = 512 * 1024;
+/**
+ * In the end game the last blocks are asked of two peers, a few at a time; the first asked is told to cancel,
+ * but what its socket holds by then comes all the same: about a mebibyte of each of the other four.
+ */
+const mostEndGameBytes = 4 * 1024 * 1024;
 
 interface Life {
   readonly generation: number;
