@@ -43,7 +43,7 @@ export async function runSafety(seed: number, options: SafetyOptions = {}): Prom
     spec: {
       bootstrap: 3 + Math.floor(random.float() * 3),
       peers: Math.floor(random.float() * 3),
-      graceMs: Math.round(random.between(3_000, 6_000)),
+      graceMs: Math.round(random.between(3_000, 9_000)),
     },
     network: {
       latencyMs: { minMs: least!, maxMs: most! },
