@@ -46,7 +46,7 @@ export class ClusterWorld {
   readonly world: SimWorld;
   readonly fleet: Fleet;
   readonly ledger = new Ledger();
-  readonly wire = new Wire();
+  readonly wire = new Wire(() => this.world.nowMs);
   readonly impairments: Impairments;
   readonly violations: Violation[] = [];
   /** What happened, a line each, faults and the control API's troubles included. */

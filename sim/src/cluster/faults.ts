@@ -49,7 +49,7 @@ const kinds: readonly (readonly [weight: number, draw: typeof drawCrash])[] = [
   [6, drawControlPause],
   [8, drawControlCrash],
   [22, drawCut],
-  [14, drawMutedLeader],
+  [14, drawDeafLeader],
   [12, drawTwoLeaders],
 ];
 const totalWeight = kinds.reduce((total, [weight]) => total + weight, 0);
@@ -114,16 +114,16 @@ function drawCut(random: RandomStream, slots: readonly string[]): Drawn {
   return { forMs, what, inject };
 }
 
-/** A slot dies, and the leader that has it redeployed does not hear that it was: it will ask again. */
-function drawMutedLeader(random: RandomStream, slots: readonly string[]): Drawn {
+/** A slot dies, and the leader that has it redeployed does not hear that it was: it asks again and again. */
+function drawDeafLeader(random: RandomStream, slots: readonly string[]): Drawn {
   const victim = slots[Math.floor(random.float() * slots.length)]!;
-  const forMs = duration(random, 100, 3_000);
+  const forMs = duration(random, 1_000, 15_000);
   const inject = (world: ClusterWorld) => {
-    world.onceReplaced(victim, () => world.cutOff([slotOf(world, leader)], [control], forMs, 'both'));
+    world.onceReplaced(victim, () => world.wire.loseAnswers(slotOf(world, leader), forMs));
     world.crash(victim, 'process');
   };
-  const what = `crash ${victim}, and lose for ${Math.round(forMs)} ms what the leader is told once it is replaced`;
-  return { forMs: 10_000, what, inject };
+  const what = `crash ${victim}, and lose for ${Math.round(forMs)} ms what the leader is answered once it is replaced`;
+  return { forMs: 20_000, what, inject };
 }
 
 /**

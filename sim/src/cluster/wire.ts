@@ -31,10 +31,21 @@ export type Layer = (handler: HttpHandler) => HttpHandler;
 export class Wire {
   readonly #machines = new Map<string, MachineId>();
   readonly #tokens = new Map<string, string>();
+  readonly #deaf = new Map<string, number>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
 
   /** The Authorization header that a machine last used. */
   authorizationOf(machine: string): string | undefined {
     return this.#tokens.get(machine);
+  }
+
+  /** What a slot's machine asks is done, but for this long the answers do not reach it; leases still do. */
+  loseAnswers(slot: string, forMs: number): void {
+    this.#deaf.set(slot, this.#now() + forMs);
   }
 
   /** `onArrival` returns what is to be told of the answer, if anything. */
@@ -51,7 +62,8 @@ export class Wire {
           .catch(() => undefined);
         onAnswer({ request: asked, status: response.status, answer });
       }
-      return response;
+      const isLost = asked.kind !== 'lease' && (this.#deaf.get(asked.machine.slot) ?? 0) > this.#now();
+      return isLost ? new Response('lost', { status: 502 }) : response;
     };
   }
 
