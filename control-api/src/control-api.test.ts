@@ -306,6 +306,29 @@ describe('healing', () => {
     });
   });
 
+  it('admits the new generation above every term that was reported', async () => {
+    const agents = await createServing();
+    await agents['bootstrap-1']!.acquire(2);
+    await agents['bootstrap-2']!.report('serving', { term: 3 });
+    await agents['bootstrap-3']!.report('serving', { term: 4 });
+    world.launcher.crash(agents['bootstrap-3']!.launched.machine, 'killed by SIGKILL');
+    await world.advance(10);
+    await agents['bootstrap-1']!.redeploy('bootstrap-3', 1, 2);
+    const fresh = await world.agent('bootstrap-3');
+    await fresh.join();
+    const { commands } = await fresh.report('joined');
+    const form = commands?.find((command) => command.kind === 'form-ring');
+    expect(form?.configuration.members[2]).toMatchObject({ generation: 2, admittedAtTerm: 4 });
+  });
+
+  it('counts no silence while the next report is not due', async () => {
+    const agents = await createServing({ reportIntervalMs: 60_000 });
+    world.launcher.crash(agents['bootstrap-3']!.launched.machine, 'killed by SIGKILL');
+    await world.advance(59_000);
+    const replaced = await world.client(viewerToken).listRedeployments({ params });
+    expect(replaced.map(({ slot }) => slot)).toEqual(['bootstrap-3']);
+  });
+
   it('is done by the watchdog when the majority is dead', async () => {
     const agents = await createServing();
     await agents['bootstrap-1']!.acquire(4);

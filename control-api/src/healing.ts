@@ -15,6 +15,8 @@ const absentMs = 1_000;
 /** A machine that reported within this many intervals is heard, and let finish. */
 const heardIntervals = 2;
 
+type Asked = Omit<RedeploymentAsk, 'heard' | 'drainMs' | 'reportedTerm'>;
+
 export interface HealingComponents {
   readonly clock: Clock;
   readonly clusters: Clusters;
@@ -51,14 +53,23 @@ export class Healing {
   }
 
   /** Rejects ProblemError as decideRedeployment refuses. */
-  redeploy(record: ClusterRecord, ask: Omit<RedeploymentAsk, 'heard' | 'drainMs'>): Promise<RedeploymentRow> {
+  redeploy(record: ClusterRecord, ask: Asked): Promise<RedeploymentRow> {
     const { clusters, liveness } = this.#components;
     return clusters.transact(record, (state, now) => {
       const heard = liveness.of(record.uid, ask);
       const recently = heartbeatAgeMs(heard?.atMs, now) <= heardIntervals * state.about.spec.reportIntervalMs;
       const dead = state.machines.get(machineKey(ask.slot, ask.generation))?.state === 'dead';
-      return decideRedeployment(state, { ...ask, heard: recently && !dead, drainMs: this.#drainMs }, now);
+      const reportedTerm = this.#reportedTerm(record);
+      const told = { ...ask, heard: recently && !dead, drainMs: this.#drainMs, reportedTerm };
+      return decideRedeployment(state, told, now);
     });
+  }
+
+  #reportedTerm(record: ClusterRecord): number {
+    const terms = record.ring.members.map(
+      (member) => this.#components.liveness.of(record.uid, member)?.report.ring?.term ?? 0,
+    );
+    return Math.max(0, ...terms);
   }
 
   #tick(): void {
@@ -98,9 +109,12 @@ export class Healing {
     }
   }
 
-  /** Bootstrap slots unheard for longer than the grace and the watchdog's own patience together. */
+  /**
+   * Bootstrap slots unheard for longer than the grace and the watchdog's own patience together, counted from
+   * when their next report was due: a held one may be as old as the interval.
+   */
   #silent(record: ClusterRecord, now: number): ReadonlySet<string> {
-    const { graceMs, watchdogMs } = record.about.spec;
+    const { graceMs, watchdogMs, reportIntervalMs } = record.about.spec;
     const silent = new Set<string>();
     for (const slot of record.slots.values()) {
       if (slot.role !== 'bootstrap') continue;
@@ -108,7 +122,7 @@ export class Healing {
       if (machine.tokenSha256 === undefined) continue;
       const heardAtMs = this.#components.liveness.of(record.uid, machine)?.atMs;
       const sinceMs = Math.max(heardAtMs ?? machine.sinceMs, this.#listeningSinceMs);
-      if (now - sinceMs > graceMs + watchdogMs) silent.add(slot.slot);
+      if (now - sinceMs > reportIntervalMs + graceMs + watchdogMs) silent.add(slot.slot);
     }
     return silent;
   }

@@ -47,6 +47,7 @@ const ask: RedeploymentAsk = {
   reason: 'silent',
   heard: false,
   drainMs: 5_000,
+  reportedTerm: 0,
 };
 
 describe('decideLease', () => {
@@ -126,6 +127,16 @@ describe('decideRedeployment', () => {
       ['stop', 1],
       ['launch', 2],
     ]);
+  });
+
+  it.each([
+    ['above all terms reported, in which the replaced one may have voted', 8, 8],
+    ['above the leader’s term, which is known even if nothing was reported', 0, 5],
+    ['not so high that no election could reach it', Number.MAX_SAFE_INTEGER, 1_000_005],
+  ])('lets the new generation vote %s', (_, reportedTerm, admittedAtTerm) => {
+    const state = serving();
+    apply(state, decideRedeployment(state, { ...ask, reportedTerm }, t0));
+    expect(state.ring.members[2]).toMatchObject({ generation: 2, admittedAtTerm });
   });
 
   it('leaves the ring alone for a peer, and drains only what is heard', () => {

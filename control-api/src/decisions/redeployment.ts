@@ -33,9 +33,13 @@ export interface RedeploymentAsk {
   /** It still reports, so it is told to stop and given `drainMs` before it is made to. */
   readonly heard: boolean;
   readonly drainMs: number;
+  /** Highest term that a bootstrap node has reported: the replaced generation may have voted in any up to it. */
+  readonly reportedTerm: number;
 }
 
 const budgetWindowMs = 60_000;
+/** No agent can put its ring's terms out of reach by a single report. */
+const largestTermLead = 1_000_000;
 /** How many finished redeployments are remembered, and how many old generations of a slot. */
 const rememberedRedeployments = 200;
 const rememberedGenerations = 8;
@@ -128,7 +132,7 @@ function replace(
       put.slot({ ...slot, generation: next.generation }),
       put.machine({ ...machine, state: dead ? 'dead' : 'stopping' }),
       put.machine({ ...next, state: 'launching', sinceMs: now, eventsTaken: 0, gone: false }),
-      ...(slot.role === 'bootstrap' ? [swapMember(state, slot, next.generation, ask.term)] : []),
+      ...(slot.role === 'bootstrap' ? [swapMember(state, slot, next.generation, ask)] : []),
       put.redeployment(redeployment),
       ...pendingLaunches(state, machine).map((key) => remove('effects', key)),
       put.effect({ kind: 'stop', slot: name, generation, attempt, notBeforeMs: drainUntilMs }),
@@ -148,13 +152,20 @@ function replace(
   };
 }
 
-function swapMember(state: ClusterState, slot: SlotRow, generation: number, term: number): Change {
+/** What its predecessors voted the new generation cannot know: it votes only above every term of theirs. */
+function swapMember(state: ClusterState, slot: SlotRow, generation: number, ask: RedeploymentAsk): Change {
   const { version, members } = state.ring;
+  const term = Math.max(ask.term, Math.min(ask.reportedTerm, ask.term + largestTermLead));
   return put.ring({
     version: version + 1,
     members: members.map((member) =>
       member.slot === slot.slot
-        ? { ...member, generation, address: ringAddress(slot.addresses), admittedAtTerm: term }
+        ? {
+            ...member,
+            generation,
+            address: ringAddress(slot.addresses),
+            admittedAtTerm: Math.max(term, member.admittedAtTerm),
+          }
         : member,
     ),
   });

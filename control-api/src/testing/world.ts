@@ -123,7 +123,10 @@ export class PretendedAgent {
     });
   }
 
-  async report(state: Report['state'] = 'serving', options: { waitMs?: number; events?: AgentEvent[] } = {}) {
+  async report(
+    state: Report['state'] = 'serving',
+    options: { waitMs?: number; events?: AgentEvent[]; term?: number } = {},
+  ) {
     const { cluster, attempt } = this.launched.config;
     const answer = await this.client.report({
       params: { cluster },
@@ -137,6 +140,9 @@ export class PretendedAgent {
         dhtNodes: 1,
         torrents: [],
         events: options.events ?? [],
+        ...(options.term === undefined
+          ? {}
+          : { ring: { role: 'follower', term: options.term, configurationVersion: 1, dead: [] } }),
       },
     });
     this.revision = answer.revision;
