@@ -146,9 +146,11 @@ export class PieceStore {
     if (this.#resume === undefined) return;
     for (const index of this.#inFlight) if (this.have.has(index)) this.#inFlight.delete(index);
     const have = this.have.toBytes();
-    const rotated = this.#resume.rotateLog([...this.#inFlight]);
-    if (!this.#options.readOnly) await this.content.sync();
-    await rotated;
+    // Awaited together: on a full disk both may fail, and neither failure may go unheard.
+    await Promise.all([
+      this.#resume.rotateLog([...this.#inFlight]),
+      this.#options.readOnly ? undefined : this.content.sync(),
+    ]);
     await this.#resume.save({ ...extras(), have, files: await this.#markFiles() });
   }
 
