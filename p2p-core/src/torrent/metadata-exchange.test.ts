@@ -87,6 +87,47 @@ describe('fetching metadata', () => {
     expect(exchange.requests(8_001).every(({ peer }) => peer === 'quick')).toBe(true);
   });
 
+  test('of a peer that claims many sizes only the last is kept', () => {
+    const exchange = make();
+    for (let size = 1; size <= 5; size++) exchange.addPeer('liar', size * METADATA_PIECE_LENGTH);
+    exchange.addPeer('liar', info.length);
+    exchange.addPeer('liar', info.length);
+    expect(exchange.assemblyCount).toBe(1);
+    expect(exchange.requests(0)).toHaveLength(4);
+    exchange.addPeer('liar', info.length);
+    // Saying the same again does not make it be asked the same again.
+    expect(exchange.requests(0)).toEqual([]);
+  });
+
+  test.each(['is silent', 'rejects'])(
+    'a peer that is to give all of it, but %s, gives way to another',
+    (how) => {
+      const exchange = make();
+      exchange.addPeer('liar', info.length);
+      const asked = exchange.requests(0);
+      exchange.rejected('liar', 3, 0);
+      exchange.addPeer('honest', info.length);
+      for (const { piece } of asked.slice(0, 3))
+        exchange.data('liar', piece, new Uint8Array(METADATA_PIECE_LENGTH));
+      expect(answer(exchange, () => info)).toEqual({ type: 'corrupt', culprit: undefined });
+      // The liar is chosen as the next to give all of it, once it has rested.
+      let nowMs = 10_000;
+      let last: string | undefined;
+      for (let round = 0; round < 4 && last !== 'honest'; round++) {
+        const requests = exchange.requests(nowMs);
+        last = requests[0]?.peer;
+        if (last === 'liar' && how === 'rejects') exchange.rejected('liar', requests[0]!.piece, nowMs);
+        if (last === 'honest') {
+          for (const { piece } of requests.slice(0, 3)) exchange.data('honest', piece, pieceOf(info, piece));
+          const { piece } = requests[3]!;
+          expect(exchange.data('honest', piece, pieceOf(info, piece))).toMatchObject({ type: 'complete' });
+        }
+        nowMs += 8_001;
+      }
+      expect(last).toBe('honest');
+    },
+  );
+
   test('what nobody asked for is ignored', () => {
     const exchange = make();
     exchange.addPeer('a', info.length);

@@ -55,9 +55,18 @@ export class MetadataExchange<P> {
     this.#infoHash = infoHash;
   }
 
+  /** Sizes that peers claim. */
+  get assemblyCount(): number {
+    return this.#assemblies.size;
+  }
+
   /** A peer says that it has the info dictionary. False if it cannot be so. */
   addPeer(peer: P, size: number): boolean {
     if (size < 1 || size > MAX_INFO_BYTES) return false;
+    const known = this.#sources.get(peer);
+    if (known?.size === size) return true;
+    // One claim a peer: whoever changes its mind takes back what it said before.
+    if (known !== undefined) this.removePeer(peer);
     this.#sources.set(peer, { peer, size, asked: new Map(), restsUntilMs: 0 });
     if (!this.#assemblies.has(size)) this.#assemblies.set(size, newAssembly(size));
     return true;
@@ -67,8 +76,7 @@ export class MetadataExchange<P> {
     const source = this.#sources.get(peer);
     if (source === undefined) return;
     this.#sources.delete(peer);
-    const assembly = this.#assemblies.get(source.size);
-    if (assembly?.solo === peer) this.#assemblies.set(source.size, newAssembly(source.size, true));
+    this.#replaceSolo(source);
     // The table is bounded by the peers connected: a size that nobody claims any more goes too.
     if (![...this.#sources.values()].some((other) => other.size === source.size)) {
       this.#assemblies.delete(source.size);
@@ -78,11 +86,11 @@ export class MetadataExchange<P> {
   /** What to ask for now. To be called when something changed, and every second for what has timed out. */
   requests(nowMs: number): MetadataRequest<P>[] {
     const requests: MetadataRequest<P>[] = [];
-    for (const source of this.#sources.values()) {
+    for (const source of [...this.#sources.values()]) {
       for (const [piece, askedMs] of source.asked) {
         if (nowMs - askedMs <= TIMEOUT_MS) continue;
         source.asked.delete(piece);
-        source.restsUntilMs = nowMs + REST_MS;
+        this.#rest(source, nowMs);
       }
     }
     for (const source of this.#sources.values()) {
@@ -123,7 +131,20 @@ export class MetadataExchange<P> {
 
   rejected(peer: P, piece: number, nowMs: number): void {
     const source = this.#sources.get(peer);
-    if (source?.asked.delete(piece)) source.restsUntilMs = nowMs + REST_MS;
+    if (source?.asked.delete(piece)) this.#rest(source, nowMs);
+  }
+
+  #rest(source: Source<P>, nowMs: number): void {
+    source.restsUntilMs = nowMs + REST_MS;
+    this.#replaceSolo(source);
+    // Others are asked before it from now on, or it would be chosen again after its rest.
+    this.#sources.delete(source.peer);
+    this.#sources.set(source.peer, source);
+  }
+
+  /** The only peer that was to contribute will not: another may, from the start. */
+  #replaceSolo({ peer, size }: Source<P>): void {
+    if (this.#assemblies.get(size)?.solo === peer) this.#assemblies.set(size, newAssembly(size, true));
   }
 
   #isAsked(size: number, piece: number): boolean {
