@@ -31,6 +31,11 @@ import {
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 100_000;
 const SILENCE_MS = 180_000;
+/**
+ * Messages that may be sent to a peer that does not read: its queue is full of blocks already, and every one of
+ * its messages may call for an answer.
+ */
+export const MAX_UNREAD_MESSAGES = 20_000;
 
 /** Messages that carry no payload to be skipped or stored. */
 export type SessionMessage = Exclude<PeerMessage, { type: 'piece' | 'unknown' | 'keep-alive' }>;
@@ -72,6 +77,8 @@ export class PeerConnection implements TcpHandler {
   #closeReason: string | undefined;
   #readError: HostError | undefined;
   #isBlockComing = false;
+  /** Sent since the queue was last below its high-water mark. */
+  #unreadMessages = 0;
   #receivedMs: number;
   #sentMs: number;
 
@@ -127,6 +134,11 @@ export class PeerConnection implements TcpHandler {
   sendBytes(bytes: Uint8Array): void {
     if (this.isClosed || bytes.length === 0) return;
     this.#sentMs = this.#clock.now();
+    if (this.#tcp.queuedBytes < this.#tcp.highWaterBytes) this.#unreadMessages = 0;
+    else if (++this.#unreadMessages > MAX_UNREAD_MESSAGES) {
+      this.close('The peer does not read what it is sent.');
+      return;
+    }
     this.#tcp.send(bytes);
   }
 
