@@ -11,6 +11,8 @@ import { type RateLimit, RateMeter } from './rate.ts';
 
 /** Silence after which the blocks asked of a peer are asked of others. */
 const SNUB_MS = 20_000;
+/** A peer that takes longer for one block holds it, and its piece, hostage: 16 KiB at 550 bytes per second. */
+const STUCK_MS = 30_000;
 /** Requests are sent when at least this part of the pipeline is empty, so that they go in batches. */
 const REFILL_PART = 4;
 const MAX_REFILL_BLOCKS = 64;
@@ -130,6 +132,8 @@ export class Downloads {
     if (arrival.discard !== undefined) {
       this.wastedBytes += block.length;
       peer.blockDropped(block.length);
+    } else {
+      peer.blockBegunMs = this.#parts.clock.now();
     }
     return arrival;
   }
@@ -191,7 +195,12 @@ export class Downloads {
   /** To be called every second: gives up waiting for peers that do not deliver. */
   tick(nowMs: number): void {
     for (const peer of this.#peers) {
-      const { asked } = peer.picks!;
+      const { asked, arriving } = peer.picks!;
+      if (arriving !== undefined && nowMs - peer.blockBegunMs >= STUCK_MS) {
+        // Only an end of the connection frees the block: the rest of it would be written over another's.
+        peer.connection.close('The peer stopped in the middle of a block.');
+        continue;
+      }
       if (asked.size === 0 || nowMs - peer.lastBlockMs < SNUB_MS) continue;
       const blocks = [...asked].map((key) => this.#parts.picker.blockAt(key));
       peer.connection.sendBytes(encodeBlocks('cancel', blocks));

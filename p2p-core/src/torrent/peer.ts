@@ -62,6 +62,8 @@ export class Peer implements PeerSession, ChokerPeer {
   readonly incoming: Block[] = [];
   readonly pipeline: RequestPipeline;
   lastBlockMs: number;
+  /** When the block that is arriving began to. */
+  blockBegunMs: number;
   readonly #swarm: PeerSwarm;
   readonly #down: RateMeter;
   readonly #up: RateMeter;
@@ -69,10 +71,11 @@ export class Peer implements PeerSession, ChokerPeer {
     isChoking: true,
     all: false,
     bits: undefined as Uint8Array | undefined,
-    haves: new Set<number>(),
+    haves: undefined as Bitfield | undefined,
   };
   readonly #earlyAllowed = new Set<number>();
   #hasClaimed = false;
+  #hasToldDhtPort = false;
   #droppedBytes = 0;
 
   constructor(swarm: PeerSwarm, connection: PeerConnection, nowMs: number) {
@@ -80,6 +83,7 @@ export class Peer implements PeerSession, ChokerPeer {
     this.connection = connection;
     this.connectedMs = nowMs;
     this.lastBlockMs = nowMs;
+    this.blockBegunMs = nowMs;
     this.pipeline = new RequestPipeline(nowMs);
     this.#down = new RateMeter(nowMs);
     this.#up = new RateMeter(nowMs);
@@ -112,8 +116,9 @@ export class Peer implements PeerSession, ChokerPeer {
       this.connection.close('The peer sent a bitfield of the wrong size.');
       return;
     }
-    for (const index of haves) {
-      if (index < pieceCount) has.set(index);
+    for (const index of haves ?? []) {
+      if (index >= pieceCount) break;
+      has.set(index);
     }
     this.picks = transfer.picker.addPeer(this, has);
     this.picks.isChoking = isChoking;
@@ -252,8 +257,9 @@ export class Peer implements PeerSession, ChokerPeer {
       case 'suggest':
         return;
       case 'port':
-        if (message.port > 0)
-          this.#swarm.onDhtNode({ host: this.connection.remoteAddress.host, port: message.port });
+        if (message.port === 0 || this.#hasToldDhtPort) return;
+        this.#hasToldDhtPort = true;
+        this.#swarm.onDhtNode({ host: this.connection.remoteAddress.host, port: message.port });
         return;
       case 'extended':
         this.#onExtended(message.id, message.payload);
@@ -272,7 +278,7 @@ export class Peer implements PeerSession, ChokerPeer {
     else this.#early.bits = claim.slice();
     if (this.picks === undefined || transfer === undefined) return;
     // The first words of a peer: start over with all it has, which is cheaper than piece by piece.
-    for (const index of this.picks.has) this.#early.haves.add(index);
+    this.#early.haves = this.picks.has;
     for (const index of this.picks.allowedFast) this.#earlyAllowed.add(index);
     transfer.downloads.removePeer(this);
     this.join(transfer, transfer.store.have.size);
@@ -295,7 +301,9 @@ export class Peer implements PeerSession, ChokerPeer {
   #onHave(index: number): void {
     const transfer = this.#swarm.transfer;
     if (this.picks === undefined || transfer === undefined) {
-      if (index < MAX_EARLY_PIECES) this.#early.haves.add(index);
+      if (index >= MAX_EARLY_PIECES) return;
+      this.#early.haves ??= new Bitfield(MAX_EARLY_PIECES);
+      this.#early.haves.set(index);
       return;
     }
     if (index >= this.picks.has.size)
