@@ -52,6 +52,16 @@ function announced(world: World, dht: Dht, port: number): number {
 }
 
 describe('a small cluster', () => {
+  it('that knows enough nodes pings one it is told of, and does not join anew for each', async () => {
+    const { world, nodes } = await cluster(12);
+    world.run(10_000);
+    const dht = nodes[5]!;
+    const before = dht.stats().messagesOut;
+    for (let turn = 0; turn < 20; turn++) dht.addNodes([addressOf(99)]);
+    world.run(1_000);
+    expect(dht.stats().messagesOut).toBe(before + 1);
+  });
+
   it('finds the seed within tens of ms of its announcement', async () => {
     const { world, nodes } = await cluster(8);
     world.run(100);

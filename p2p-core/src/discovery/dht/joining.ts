@@ -38,7 +38,7 @@ export class Joining {
     this.#hints = hints;
   }
 
-  /** Begins, or begins anew with short pauses, unless the table is full enough. */
+  /** Begins, or begins anew with short pauses. */
   start(): void {
     if (this.#isClosed) return;
     this.#pauseMs = FIRST_PAUSE_MS;
@@ -46,10 +46,11 @@ export class Joining {
     this.#attempt();
   }
 
-  /** More addresses to enter by. */
+  /** More addresses to enter by. Who is in already only asks whether they are there. */
   addHints(addresses: readonly Address[]): void {
     this.#hints = [...addresses, ...this.#hints].slice(0, 8 * MAX_SEEDS);
-    this.start();
+    if (this.#isThin()) this.start();
+    else for (const address of addresses) this.#components.node.ping(address);
   }
 
   /** Addresses that a lookup may start from while the table is thin. */
