@@ -87,7 +87,7 @@ class Machine implements Agent {
         reportIntervalMs: config.reportIntervalMs,
         orphanMs: config.orphanMs,
         onEnd: (end, why) => this.#end(end, why),
-        onTrouble: (message) => log.warn('the control API cannot be reached; trying on', { message }),
+        onTrouble: (what, message) => log.warn(`${what}; trying on`, { message }),
       },
     );
     if (config.role === 'bootstrap' && config.ringKey !== undefined && config.ringPort !== undefined) {

@@ -25,6 +25,8 @@ describe('the link to the control API', () => {
   let reports: Report[];
   let obeyed: string[];
   let ends: LinkEnd[];
+  let disobey: number;
+  let troubles: string[];
   let onJoin: () => Response | Promise<Response>;
   let onReport: (report: Report) => Response | Promise<Response>;
 
@@ -52,7 +54,10 @@ describe('the link to the control API', () => {
         host,
         subject: {
           report: () => ({ state: 'serving', lamport: 0, dhtNodes: 0, torrents: [], events: [] }),
-          obey: async (commands) => void obeyed.push(...commands.map(({ kind }) => kind)),
+          obey: async (commands) => {
+            obeyed.push(...commands.map(({ kind }) => kind));
+            if (obeyed.length <= disobey) throw new Error('the disk is full');
+          },
           answered: () => undefined,
           reachable: () => undefined,
         },
@@ -67,7 +72,7 @@ describe('the link to the control API', () => {
         reportIntervalMs,
         orphanMs,
         onEnd: (end) => ends.push(end),
-        onTrouble: () => undefined,
+        onTrouble: (what, message) => troubles.push(`${what}: ${message}`),
       },
     );
 
@@ -79,6 +84,8 @@ describe('the link to the control API', () => {
     reports = [];
     obeyed = [];
     ends = [];
+    disobey = 0;
+    troubles = [];
     onJoin = () => Response.json({ machine: { slot: 'peer-1', generation: 1 } });
     onReport = held;
     await world.complete(serve());
@@ -145,6 +152,33 @@ describe('the link to the control API', () => {
     expect(ends).toEqual([]);
     await world.run({ untilMs: 2_000 + orphanMs + 8_000 });
     expect(ends).toEqual(['orphaned']);
+  });
+
+  it('is no orphan while the control API answers that it is in trouble', async () => {
+    link.start();
+    await world.run({ untilMs: 2_000 });
+    onReport = () => problem(503, 'store-unavailable');
+    await world.run({ untilMs: 2_000 + 3 * orphanMs });
+    expect(ends).toEqual([]);
+    onReport = held;
+    const before = reports.length;
+    await world.run({ untilMs: 10_000 + 3 * orphanMs });
+    expect(reports.length).toBeGreaterThan(before + 4);
+  });
+
+  it('is no orphan while it cannot do what it is told, and tries on', async () => {
+    disobey = 3 * (orphanMs / reportIntervalMs);
+    onReport = (report) =>
+      report.revision === 'r1'
+        ? held(report)
+        : answer({ revision: 'r1', commands: [{ kind: 'bootstrap-from', addresses: [] }] });
+    link.start();
+    await world.run({ untilMs: 2 * orphanMs });
+    expect(ends).toEqual([]);
+    expect(troubles).toEqual(['the commands cannot be obeyed: the disk is full']);
+    await world.run({ untilMs: 4 * orphanMs });
+    expect(obeyed).toHaveLength(disobey + 1);
+    expect(reports.at(-1)!.revision).toBe('r1');
   });
 
   it('is no orphan after a pause longer than the orphan time', async () => {

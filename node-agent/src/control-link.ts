@@ -39,7 +39,8 @@ export interface ControlLinkOptions {
   readonly reportIntervalMs: number;
   readonly orphanMs: number;
   readonly onEnd: (end: LinkEnd, why: string) => void;
-  readonly onTrouble: (message: string) => void;
+  /** `what` does not succeed and is tried on; `message` says why. Told once until it succeeds. */
+  readonly onTrouble: (what: string, message: string) => void;
 }
 
 const firstRetryMs = 50;
@@ -64,6 +65,7 @@ export class ControlLink {
   #nudged = false;
   #lastHeardMs: number;
   #failures = 0;
+  #disobeyed = false;
   #running: Promise<void> = Promise.resolve();
 
   constructor(components: { host: Host; subject: LinkSubject }, options: ControlLinkOptions) {
@@ -120,10 +122,7 @@ export class ControlLink {
           await this.#join();
           joined = true;
         }
-        if (await this.#reportOnce()) {
-          this.#lastHeardMs = this.#host.clock.now();
-          this.#failures = 0;
-        }
+        await this.#reportOnce();
       } catch (error) {
         if (this.#closing.signal.aborted) return;
         if (error instanceof ApiError && error.status === 401 && joined) joined = false;
@@ -151,8 +150,8 @@ export class ControlLink {
     this.#client = this.#clientWith(token);
   }
 
-  /** Whether it was answered; not if something worth reporting at once came between. */
-  async #reportOnce(): Promise<boolean> {
+  /** Resolves without an answer if something worth reporting at once came between. */
+  async #reportOnce(): Promise<void> {
     const waitMs = this.#nudged ? 0 : this.#options.reportIntervalMs;
     this.#nudged = false;
     const poll = new AbortController();
@@ -164,19 +163,30 @@ export class ControlLink {
         timeoutMs: waitMs + answerMarginMs,
         signal: AbortSignal.any([poll.signal, this.#closing.signal]),
       });
+      this.#heldPoll = undefined;
+      this.#lastHeardMs = this.#host.clock.now();
+      this.#failures = 0;
       this.#subject.reachable(true);
       this.#subject.answered(answer.eventsTaken, answer.lamport);
-      if (answer.commands !== undefined) {
-        await this.#subject.obey(answer.commands);
-        this.#revision = answer.revision;
-      }
-      return true;
+      if (answer.commands !== undefined) await this.#obey(answer.commands, answer.revision);
     } catch (error) {
       const interrupted = poll.signal.aborted && !(error instanceof ApiError);
       if (!interrupted) throw error;
-      return false;
     } finally {
       this.#heldPoll = undefined;
+    }
+  }
+
+  /** Commands that could not be made so come again; that is a trouble of this machine, not of the line. */
+  async #obey(commands: readonly Command[], revision: string): Promise<void> {
+    try {
+      await this.#subject.obey(commands);
+      this.#revision = revision;
+      this.#disobeyed = false;
+    } catch (error) {
+      if (!this.#disobeyed) this.#options.onTrouble('the commands cannot be obeyed', messageOf(error));
+      this.#disobeyed = true;
+      await sleep(this.#host.clock, longestRetryMs, this.#closing.signal);
     }
   }
 
@@ -203,8 +213,10 @@ export class ControlLink {
   async #backOff(error: unknown): Promise<void> {
     this.#failures += 1;
     this.#subject.reachable(false);
+    // One that answers with a problem, such as a full disk of its own, is in trouble but not away.
+    if (error instanceof ApiError && error.problem !== undefined) this.#lastHeardMs = this.#host.clock.now();
     if (this.#failures === 1) {
-      this.#options.onTrouble(error instanceof Error ? error.message : String(error));
+      this.#options.onTrouble('the control API does not take reports', messageOf(error));
     }
     if (this.silentMs >= this.#options.orphanMs && this.#failures >= orphanFailures) {
       this.#closing.abort();
@@ -222,6 +234,10 @@ export class ControlLink {
       ...(token === undefined ? {} : { token }),
     });
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function savedToken(files: Files, random: Random, path: string): Promise<string> {

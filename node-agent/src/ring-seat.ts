@@ -50,7 +50,8 @@ export class RingSeat {
     const { configuration } = command;
     if (this.#ring !== undefined) return this.#ring.configure(configuration);
     // A listener whose refusal is evidence: while this process lives, a connection to it is accepted.
-    this.#beacon = await host.net.listenTcp(this.#options.local, (connection) => {
+    // It may be there from a try that failed further on.
+    this.#beacon ??= await host.net.listenTcp(this.#options.local, (connection) => {
       connection.destroy();
       return { onBytes: (view) => view.length, onClose: () => undefined };
     });

@@ -36,8 +36,8 @@ export class TorrentHoldings {
   }
 
   /**
-   * Holds what `wanted` names and nothing else. Content of dropped torrents stays on disk. Rejects with
-   * MetainfoError if the control API sent what is no torrent.
+   * Holds what `wanted` names and nothing else. Content of dropped torrents stays on disk. Rejects, once all
+   * others are held, with why one cannot be: MetainfoError if the control API sent what is no torrent.
    */
   async obey(wanted: readonly HoldTorrent[]): Promise<void> {
     const names = new Set(wanted.map((command) => command.infoHash));
@@ -46,9 +46,12 @@ export class TorrentHoldings {
       this.#held.delete(infoHash);
       await this.#node.remove(holding.torrent);
     }
+    const failures: unknown[] = [];
     for (const command of wanted) {
-      if (!this.#held.has(command.infoHash)) await this.#hold(command);
+      if (this.#held.has(command.infoHash)) continue;
+      await this.#hold(command).catch((error) => failures.push(error));
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   report(): TorrentHolding[] {
