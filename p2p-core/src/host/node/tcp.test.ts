@@ -1,5 +1,6 @@
 /** What NodeHost's sockets promise beyond the compliance suite: bulk, memory, odd addresses, an end to everything. */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -128,4 +129,28 @@ test('addresses the system gives are brought to one spelling', () => {
   expect(plainAddress('::ffff:192.0.2.1', 5)).toEqual({ host: '192.0.2.1', port: 5 });
   expect(plainAddress('fe80::1%eth0', 5)).toEqual({ host: 'fe80::1', port: 5 });
   expect(plainAddress('0:0:0:0:0:0:0:1', 5)).toEqual({ host: '::1', port: 5 });
+});
+
+test('where a handle cannot be adopted, accepted connections work all the same', async () => {
+  const sent = pattern(2 ** 20, 3);
+  const server = new Probe();
+  const listener = await host.net.listenTcp({ host: LOOPBACK, port: 0 }, (connection) => {
+    server.connection = connection;
+    return server;
+  });
+  const client = connect({ host: LOOPBACK, port: listener.local.port });
+  await once(client, 'connect');
+  // Before the connection is accepted, in the next turn of the loop: what a future Node may lack.
+  const methods = Object.getPrototypeOf((client as unknown as { _handle: object })._handle);
+  Object.defineProperty(methods, 'useUserBuffer', { value: undefined, configurable: true });
+  try {
+    await server.until(() => server.calls.includes('open'));
+  } finally {
+    delete methods.useUserBuffer;
+  }
+  client.end(sent);
+  await server.until(() => server.received.length === sent.length);
+  expect(Buffer.compare(server.received, sent)).toBe(0);
+  client.destroy();
+  await server.until(() => server.closed);
 });

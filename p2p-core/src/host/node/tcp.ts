@@ -41,7 +41,7 @@ export interface TcpContext {
   readonly open: Set<{ destroy(): void }>;
 }
 
-/** A `Socket` whose handle can be given to another one; `_handle` is Node's own, stable since its first releases. */
+/** A `Socket` whose handle can be given to another one. `_handle` is Node's own: see `adopt` for where it is missing. */
 type SocketWithHandle = Socket & { _handle?: { useUserBuffer?: unknown } | null };
 
 export class NodeTcpConnection implements TcpConnection {
@@ -273,13 +273,26 @@ export async function listenTcp(
 
 /**
  * Takes an accepted socket's handle into a socket that reads into our buffer, which node:net offers for
- * outgoing connections only. Reads are four times as long that way and allocate nothing.
+ * outgoing connections only. Reads are four times as long that way and allocate nothing. On a Node that does
+ * not have what this needs, the socket stays as it is, and what it reads is copied.
  */
 function adopt(accepted: SocketWithHandle, options: ReadOptions): Socket {
   const handle = accepted._handle;
+  if (typeof handle?.useUserBuffer !== 'function') return copyReads(accepted, options);
   accepted._handle = null;
   accepted.destroy();
   return new Socket({ ...options, handle } as unknown as ConstructorParameters<typeof Socket>[0]);
+}
+
+function copyReads(socket: Socket, { onread: { buffer, callback } }: ReadOptions): Socket {
+  socket.on('data', (chunk: Uint8Array) => {
+    for (let at = 0; at < chunk.length; at += buffer.length) {
+      const part = chunk.subarray(at, at + buffer.length);
+      buffer.set(part);
+      callback(part.length);
+    }
+  });
+  return socket.resume();
 }
 
 /** Starts `server` at `local`; rejects with HostError. */
