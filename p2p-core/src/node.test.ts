@@ -1,6 +1,6 @@
 /** Whole nodes on real sockets and files: what the unit tests beside the parts cannot show. */
 import { createHash, randomBytes } from 'node:crypto';
-import { cp, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -173,6 +173,33 @@ describe('a seed and a leech', () => {
     const { bytes } = await got.waitFor(({ pieces }) => pieces.have === metainfo.info.pieceCount - 6);
     expect(bytes.have).toBe(metainfo.info.length - 6 * metainfo.info.pieceLength);
     expect(torrent.status().state).toBe('seeding');
+  });
+
+  test('a torrent that is removed while it begins leaves no state, and holds its place until then', async () => {
+    const metainfo = await makeContent({ 'a.bin': 100_000 });
+    const dataDirectory = join(scratch, 'state');
+    const host = createNodeHost();
+    hosts.push(host);
+    let removed: Promise<void> | undefined;
+    const { files } = host;
+    const writeAtomic = async (path: string, bytes: Uint8Array) => {
+      if (path.endsWith('.info')) {
+        removed = node.remove(torrent);
+        await expect(node.add(options)).rejects.toMatchObject({ code: 'exists' });
+        for (let turn = 0; turn < 100; turn++) await files.stat(scratch);
+      }
+      return files.writeAtomic(path, bytes);
+    };
+    const wrapped = { ...host, files: Object.assign(Object.create(files), { writeAtomic }) };
+    const listen = { host: '127.0.0.1', port: 0 };
+    const node = await createNode({ host: wrapped }, { listen, dht: false, dataDirectory });
+    nodes.push(node);
+    const options = { metainfo, contentRoot: join(scratch, 'leech'), mode: 'download' } as const;
+    const torrent = await node.add(options);
+    await torrent.waitFor(() => removed !== undefined);
+    await removed;
+    expect(await readdir(join(dataDirectory, 'torrents'))).toEqual([]);
+    expect(node.torrents.size).toBe(0);
   });
 
   test('a port in use is told', async () => {

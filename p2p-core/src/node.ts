@@ -211,8 +211,13 @@ class TorrentNode implements Node {
   }
 
   async remove(torrent: Torrent): Promise<void> {
-    this.torrents.delete(toHex(torrent.infoHash));
-    await torrent.remove();
+    const key = toHex(torrent.infoHash);
+    try {
+      // Until its state is gone nobody else may use the place of it.
+      await torrent.remove();
+    } finally {
+      if (this.torrents.get(key) === torrent) this.torrents.delete(key);
+    }
   }
 
   close(): Promise<void> {

@@ -66,6 +66,8 @@ export class Torrent implements PeerSwarm {
   #checked = { done: 0, total: 0 };
   #earlier = { uploadedBytes: 0, downloadedBytes: 0 };
   #tickTimer: Timer | undefined;
+  /** What leads to the transfer: never rejects. */
+  #beginning: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(components: TorrentComponents, options: TorrentOptions) {
@@ -178,7 +180,7 @@ export class Torrent implements PeerSwarm {
   /** Begins; to be called once. Failures show in the status. */
   start(): void {
     this.#tickTimer = this.#parts.host.clock.setTimer(TICK_MS, () => this.#tick());
-    void this.#guard(() => this.#begin());
+    this.#beginning = this.#guard(() => this.#begin());
   }
 
   /** Goes on after an error, once its cause is removed. Without an error it does nothing. */
@@ -187,7 +189,7 @@ export class Torrent implements PeerSwarm {
     this.#error = undefined;
     if (this.#transfer === undefined) {
       this.#setState('checking');
-      void this.#guard(() => this.#begin());
+      this.#beginning = this.#guard(() => this.#begin());
       return;
     }
     this.#setState(this.#transfer.picker.isComplete ? 'seeding' : 'downloading');
@@ -310,6 +312,7 @@ export class Torrent implements PeerSwarm {
     const goodbyes = this.#sources.map((source) => source.stop().catch(() => undefined));
     this.#swarm.closeAll('The torrent was stopped.');
     this.#transfer?.uploads.close();
+    await this.#beginning;
     await this.#transfer?.downloads.close();
     if (this.#transfer !== undefined) await this.#checkpoints.saveNow();
     await this.#store?.close();
@@ -484,7 +487,7 @@ export class Torrent implements PeerSwarm {
       return;
     }
     const info = this.#info;
-    void this.#guard(() => this.#open(info));
+    this.#beginning = this.#guard(() => this.#open(info));
   }
 
   // -------------------------------------------------------------- pieces
