@@ -71,6 +71,7 @@ export class Clusters {
         { key: `name/${name}`, expectedVersion: 0, put: { uid } },
       ]);
     } catch (error) {
+      this.#stale.delete(record);
       // The answer may have been lost after the commit: then the cluster is there, and must be looked after.
       const found = await this.#adopt(name);
       if (found?.uid === uid) return found;
@@ -125,6 +126,8 @@ export class Clusters {
   /** Forgets an ended cluster, but for its journal, which `sweep` removes once streams have read its end. */
   end(record: ClusterRecord): Promise<void> {
     return this.#inTurn(record, async () => {
+      // An end whose answer was lost may have come about.
+      if (this.#stale.has(record)) await this.#reload(record);
       if (record.ended) return;
       const { name } = record.about;
       const nameRow = await this.#store.get(`name/${name}`);
@@ -215,6 +218,7 @@ export class Clusters {
     if (rows.length === 0) {
       record.ended = true;
       for (const [name, known] of this.#records) if (known === record) this.#records.delete(name);
+      this.#tell(record);
       return;
     }
     record.load(rows);

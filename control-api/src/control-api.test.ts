@@ -1,5 +1,6 @@
 import type { AgentEvent } from '@skep/contract';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StoreError } from './ports/store.ts';
 import { adminToken, createWorld, viewerToken, type World } from './testing/world.ts';
 
 const spec = { name: 'bees', bootstrap: 3, peers: 2, leaseMs: 5_000, watchdogMs: 15_000 } as const;
@@ -105,6 +106,39 @@ describe('a cluster', () => {
     await world.advance(12_000);
     expect(await world.store.list('')).toEqual([]);
     await world.client(adminToken).createCluster({ body: spec });
+  });
+
+  it('is waited for at the end of the process with patience, not for ever', async () => {
+    await createServing({ ephemeral: true });
+    world.launcher.stop = () => new Promise(() => undefined);
+    let left: readonly string[] | undefined;
+    void world.api.deleteEphemeralClusters(30_000).then((names) => {
+      left = names;
+    });
+    await world.advance(29_000);
+    expect(left).toBeUndefined();
+    await world.advance(2_000);
+    expect(left).toEqual(['bees']);
+  });
+
+  it.each(['was not taken', 'was taken without an answer'])('ends though a commit %s', async (which) => {
+    await createServing({ ephemeral: true });
+    const commit = world.store.commit.bind(world.store);
+    let failing = 3;
+    world.store.commit = async (writes, events) => {
+      const ends = events?.some(({ kind }) => kind === 'cluster-deleting' || kind === 'cluster-deleted');
+      if (!ends || failing-- <= 0) return commit(writes, events);
+      if (which !== 'was not taken') await commit(writes, events);
+      throw new StoreError('the disk is full');
+    };
+    let left: readonly string[] | undefined;
+    void world.api.deleteEphemeralClusters(30_000).then((names) => {
+      left = names;
+    });
+    await world.advance(10_000);
+    expect(left).toEqual([]);
+    expect(await world.launcher.list()).toEqual([]);
+    expect(world.launcher.forgotten.length).toBeGreaterThan(0);
   });
 
   it('refuses a name that is taken', async () => {

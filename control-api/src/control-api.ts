@@ -15,6 +15,7 @@ import type { Pages } from './page/pages.ts';
 import type { Journal } from './ports/journal.ts';
 import { type Launcher, type MachineRef, machineRef } from './ports/launcher.ts';
 import type { Store } from './ports/store.ts';
+import { ProblemError } from './problems.ts';
 import { Reconciler } from './reconciler.ts';
 import { createRoutes } from './routes.ts';
 import { viewTopic, Wakeups } from './wakeups.ts';
@@ -51,11 +52,16 @@ export interface ControlApi {
   start(): Promise<void>;
   /** Answers what is held, ends streams and timers. Machines run on. */
   stop(): Promise<void>;
-  /** Begins the deletion of clusters that must not outlive this process; resolves when they are gone. */
-  deleteEphemeralClusters(): Promise<void>;
+  /**
+   * Deletes the clusters that must not outlive this process. Resolves when they are gone, or after `patienceMs`,
+   * with the names of those that are not.
+   */
+  deleteEphemeralClusters(patienceMs: number): Promise<readonly string[]>;
 }
 
 const shortestSecretBytes = 16;
+/** How often a deletion that the store did not take is tried again. */
+const deletionRetryMs = 500;
 
 /** Reads the store. Rejects StoreError. */
 export async function createControlApi(
@@ -110,15 +116,25 @@ export async function createControlApi(
       wakeups.close();
       await reconciler.stop();
     },
-    async deleteEphemeralClusters() {
+    async deleteEphemeralClusters(patienceMs) {
       const ephemeral = clusters.all().filter((record) => record.about.spec.ephemeral);
-
-      await Promise.all(ephemeral.map((record) => clusters.transact(record, decideDelete)));
-      while (ephemeral.some((record) => !record.ended) && !wakeups.closed) {
-        await wakeups.wait(
-          ephemeral.map((record) => viewTopic(record.uid)),
-          Number.POSITIVE_INFINITY,
+      const topics = ephemeral.map((record) => viewTopic(record.uid));
+      const dueMs = clock.now() + patienceMs;
+      for (;;) {
+        let left = ephemeral.filter((record) => !record.ended);
+        await Promise.all(
+          left.map((record) =>
+            clusters.transact(record, decideDelete).catch((error) => {
+              if (!(error instanceof ProblemError))
+                onTrouble(`${record.about.name} lives on: ${String(error)}`);
+            }),
+          ),
         );
+        left = left.filter((record) => !record.ended);
+        const leftMs = dueMs - clock.now();
+        if (left.length === 0 || leftMs <= 0 || wakeups.closed)
+          return left.map((record) => record.about.name);
+        await wakeups.wait(topics, Math.min(leftMs, deletionRetryMs));
       }
     },
   };

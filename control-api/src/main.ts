@@ -14,7 +14,8 @@
  *
  * Prints one line of JSON when it is ready: `url`, `adminTokenFile`, `viewerTokenFile`, `pid`. What goes wrong
  * later is told on stderr. On SIGTERM and SIGINT it deletes the ephemeral clusters, leaves the others running
- * to be adopted by the next start, and exits 0.
+ * to be adopted by the next start, and exits 0; or 1 if an ephemeral cluster could not be ended in half a minute.
+ * Its agents then end themselves as orphans.
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -29,6 +30,7 @@ import { SqliteStore } from './stores/sqlite.ts';
 
 const { env } = process;
 const secretBytes = 32;
+const endPatienceMs = 30_000;
 
 function tell(message: string): void {
   process.stderr.write(`${new Date().toISOString()} ${message}\n`);
@@ -134,12 +136,17 @@ async function main(): Promise<void> {
     if (ending) return;
     ending = true;
     tell(`ending: ${why}`);
-    await api.deleteEphemeralClusters();
+    const left = await api.deleteEphemeralClusters(endPatienceMs);
     await api.stop();
     await server.close();
     launcher.close();
     store.close();
     await host.close();
+    if (left.length > 0) {
+      fail(
+        `${left.join(', ')} could not be ended: its agents end themselves once nobody has answered for long`,
+      );
+    }
     const root = env.SKEP_EPHEMERAL_ROOT;
     if (root && env.SKEP_EXIT_WITH_PARENT === '1') rmSync(root, { recursive: true, force: true });
     process.exit(0);
