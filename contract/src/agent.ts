@@ -74,7 +74,10 @@ export const AgentEvent = z
     sequence: z.int().min(1),
     lamport: z.int().min(0),
     kind: z.string().regex(/^[a-z][a-z-]{1,39}$/),
-    data: z.record(z.string(), z.union([z.string().max(400), z.number(), z.boolean()])).default({}),
+    data: z
+      .record(z.string().max(64), z.union([z.string().max(400), z.number(), z.boolean()]))
+      .refine((data) => Object.keys(data).length <= 32, 'at most 32 entries')
+      .default({}),
   })
   .meta({ id: 'AgentEvent' });
 export type AgentEvent = z.infer<typeof AgentEvent>;

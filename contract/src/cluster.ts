@@ -5,8 +5,8 @@ import { Address, ClusterName, ClusterUid, Generation, Role, SlotName, Term } fr
 export const ClusterSpec = z
   .strictObject({
     name: ClusterName,
-    /** An odd number keeps a majority with the fewest machines. */
-    bootstrap: z.int().min(1).max(99).default(3),
+    /** An odd number keeps a majority with the fewest machines. At most as many as a ring has members. */
+    bootstrap: z.int().min(1).max(64).default(3),
     peers: z.int().min(0).max(10_000).default(5),
     /** Which roles are redeployed when they die. */
     heal: z.array(Role).default(['bootstrap', 'peer']),

@@ -32,6 +32,8 @@ export class AgentReports {
   async answer(record: ClusterRecord, report: Report, signal: AbortSignal): Promise<ReportAnswer> {
     const { clusters, liveness, wakeups } = this.#components;
     const eventsTaken = await this.#take(record, report);
+    // It may have come to be over meanwhile; then nothing is kept of it.
+    this.#machine(record, report);
     liveness.record(record.uid, report, clusters.now());
     clusters.mergeLamport(record, report.lamport);
     wakeups.wake(viewTopic(record.uid));

@@ -206,7 +206,8 @@ export class Clusters {
       clusterUid: record.uid,
       cluster: name,
       atMs: this.now(),
-      lamport: event.lamport ?? record.lamport,
+      // No more than was merged: what is in the journal counts again after a restart.
+      lamport: Math.min(event.lamport ?? record.lamport, record.lamport),
       data: event.data ?? {},
     };
   }

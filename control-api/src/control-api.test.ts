@@ -213,6 +213,25 @@ describe('reports', () => {
     expect((await peer!.report()).lamport).toBeGreaterThanOrEqual(42);
   });
 
+  it('do not undo later ones that overtook them', async () => {
+    const { 'peer-1': peer } = await createServing();
+    await peer!.report('joined');
+    expect((await world.node('bees', 'peer-1')).state).toBe('serving');
+    await peer!.report('stopping');
+    await peer!.report('serving');
+    expect((await world.node('bees', 'peer-1')).state).toBe('stopping');
+    const kinds = await world.kinds('bees');
+    expect(kinds.filter((kind) => kind === 'node-serving peer-1@1')).toHaveLength(1);
+  });
+
+  it('cannot push the Lamport clock to where counting ends, over a restart either', async () => {
+    const { 'peer-1': peer } = await createServing();
+    const events = [{ sequence: 1, lamport: Number.MAX_SAFE_INTEGER, kind: 'forged', data: {} }];
+    await peer!.report('serving', { events });
+    await world.restart();
+    expect((await peer!.report()).lamport).toBeLessThan(1_000);
+  });
+
   it('are heard from the machine itself only', async () => {
     const { 'peer-1': one, 'peer-2': other } = await createServing();
     const body = {

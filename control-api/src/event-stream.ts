@@ -31,7 +31,12 @@ export function eventStream(
   const { clock, journal, liveness, wakeups, now } = components;
   const closing = new AbortController();
   const topic = viewTopic(record.uid);
-  const unsubscribe = journal.subscribe(record.uid, () => wakeups.wake(topic));
+  /** Something came into the journal since it was last read; waking alone is lost on who does not wait yet. */
+  let unread = false;
+  const unsubscribe = journal.subscribe(record.uid, () => {
+    unread = true;
+    wakeups.wake(topic);
+  });
   let cursor = after;
   let shown = '';
   let shownAtMs = Number.NEGATIVE_INFINITY;
@@ -39,12 +44,14 @@ export function eventStream(
 
   async function next(): Promise<string | undefined> {
     while (!closing.signal.aborted && !wakeups.closed) {
+      unread = false;
       const events = await journal.read(record.uid, cursor, eventsPerPull);
       const newest = events.at(-1);
       if (newest !== undefined) {
         cursor = newest.sequence;
         return events.map((event) => format('event', JSON.stringify(event), event.sequence)).join('');
       }
+      if (unread) continue;
       if (record.ended) return undefined;
       const sinceShownMs = clock.now() - shownAtMs;
       if (sinceShownMs >= nodesIntervalMs) {
@@ -68,7 +75,10 @@ export function eventStream(
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const text = await next();
+        const text = await next().catch((error) => {
+          unsubscribe();
+          throw error;
+        });
         saidAtMs = clock.now();
         if (text !== undefined) {
           controller.enqueue(encoder.encode(text));

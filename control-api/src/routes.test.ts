@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Script } from 'node:vm';
-import { endpoints, Problem } from '@skep/contract';
+import { ClusterSpec, endpoints, Problem } from '@skep/contract';
 import { encodeMetainfo, parseInfo } from '@skep/p2p-core/metainfo';
+import { checkConfiguration } from '@skep/p2p-core/ring';
 import { encodeBencode } from '@skep/p2p-core/wire';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createPages } from './page/pages.ts';
@@ -225,6 +226,26 @@ describe('torrents', () => {
   });
 });
 
+describe('a cluster that is asked for', () => {
+  it('has at most as many bootstrap nodes as a ring takes', () => {
+    const ringOf = (members: number) => ({
+      version: 1,
+      members: Array.from({ length: members }, (_, index) => ({
+        slot: `bootstrap-${index + 1}`,
+        generation: 1,
+        address: { host: '127.0.0.1', port: 1 },
+        voter: true,
+        admittedAtTerm: 0,
+      })),
+    });
+    const most = [...Array(200).keys()].findLast(
+      (bootstrap) => ClusterSpec.safeParse({ name: 'bees', bootstrap }).success,
+    )!;
+    expect(() => checkConfiguration(ringOf(most))).not.toThrow();
+    expect(() => checkConfiguration(ringOf(most + 1))).toThrow();
+  });
+});
+
 describe('the event stream', () => {
   async function open(query = '') {
     const answer = await world
@@ -251,6 +272,38 @@ describe('the event stream', () => {
     })();
     return { messages, reader, reading, isEnded: () => ended };
   }
+
+  it('tells at once of what came while it read, and goes no more once it cannot read', async () => {
+    await create();
+    const stream = await open();
+    await world.advance(1_000);
+    const read = world.store.read.bind(world.store);
+    let append = true;
+    world.store.read = async (uid, after, limit) => {
+      const found = await read(uid, after, limit);
+      if (append && found.length === 0) {
+        append = false;
+        const event = { cluster: 'bees', atMs: 0, kind: 'between', lamport: 1, data: {} };
+        await world.store.commit([], [{ clusterUid: uid, ...event }]);
+      }
+      return found;
+    };
+    await world.client(adminToken).addNode({ params, body: {} });
+    await world.advance(50);
+    expect(append).toBe(false);
+    expect(stream.messages.some(({ data }) => data?.includes('"between"'))).toBe(true);
+    let unsubscribed = 0;
+    world.store.subscribe = () => () => {
+      unsubscribed += 1;
+    };
+    world.store.read = async () => {
+      throw new StoreError('the disk is gone');
+    };
+    await stream.reader.cancel();
+    const broken = await open();
+    await expect(broken.reading).rejects.toThrow('the disk is gone');
+    expect(unsubscribed).toBe(1);
+  });
 
   it('tells of what was, of what comes, and of nodes at most four times a second', async () => {
     await create();

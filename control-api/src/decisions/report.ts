@@ -7,8 +7,8 @@ import { type Change, type ClusterState, type DecidedEvent, type Decision, put, 
 import { type MachineRow, machineKey } from './rows.ts';
 
 const reservedKinds: ReadonlySet<string> = new Set(eventKinds);
-/** States in which a report is believed. A machine known dead stays dead: a report may outlive its sender. */
-const alive: ReadonlySet<MachineRow['state']> = new Set(['launching', 'joined', 'serving']);
+/** The course that a machine's reports take. One known dead stays dead: a report may outlive its sender. */
+const course: readonly MachineRow['state'][] = ['launching', 'joined', 'serving', 'stopping'];
 
 /** Whether the machine is fenced and no longer being let go, or of an attempt that is over. */
 export function isOver(state: ClusterState, machine: MachineRow, attempt: number): boolean {
@@ -17,10 +17,16 @@ export function isOver(state: ClusterState, machine: MachineRow, attempt: number
   return machine.attempt !== attempt || (fenced && (machine.gone || machine.state !== 'stopping'));
 }
 
+/** The state after a report: never an earlier one, since a report that was broken off may be overtaken. */
+function stateAfter(machine: MachineRow, report: Report): MachineRow['state'] {
+  const at = course.indexOf(machine.state);
+  return at >= 0 && course.indexOf(report.state) > at ? report.state : machine.state;
+}
+
 /** Whether `decideReport` would write anything, which is rare. */
 export function changesAnything(machine: MachineRow, report: Report): boolean {
   return (
-    (alive.has(machine.state) && machine.state !== report.state) ||
+    stateAfter(machine, report) !== machine.state ||
     report.events.some((event) => event.sequence > machine.eventsTaken)
   );
 }
@@ -45,7 +51,7 @@ export function decideReport(
     .filter((event) => event.sequence > machine.eventsTaken)
     .sort((one, other) => one.sequence - other.sequence);
   const eventsTaken = fresh.at(-1)?.sequence ?? machine.eventsTaken;
-  const becomes = alive.has(machine.state) ? report.state : machine.state;
+  const becomes = stateAfter(machine, report);
   if (becomes === machine.state && eventsTaken === machine.eventsTaken) return { answer: { eventsTaken } };
   const events: DecidedEvent[] = fresh.map(({ kind, lamport, data }) => ({
     // No agent can speak as the control API does.

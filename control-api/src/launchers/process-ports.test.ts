@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { createNodeHost } from '@skep/p2p-core/host/node';
 import { expect, it } from 'vitest';
+import { ProcessLauncher } from './process.ts';
 import { findFreePorts } from './process-ports.ts';
 
 let state = 1;
@@ -36,4 +38,22 @@ it('gives no port that something listens at, and says when there are too few', a
   } finally {
     server.close();
   }
+});
+
+it('gives ports again whose slots are no more, but not before who asked could say that they are taken', async () => {
+  const node = createNodeHost();
+  let nowMs = 0;
+  const clock = { ...node.clock, now: () => nowMs };
+  // One draw gives one order of ports, so the first that are free come again.
+  const host = { ...node, clock, random: { ...random, float: () => 0.5 } };
+  const launcher = new ProcessLauncher({ host }, { directory: '/nowhere', agentProgram: '/nothing' });
+  const [first] = await launcher.allocate(1, []);
+  const [second] = await launcher.allocate(1, [first!]);
+  expect(second).not.toEqual(first);
+  nowMs = 60_000;
+  expect((await launcher.allocate(1, [first!]))[0]).not.toEqual(first);
+  nowMs = 120_000;
+  expect(await launcher.allocate(1, [])).toEqual([first]);
+  launcher.close();
+  await node.close();
 });

@@ -7,17 +7,20 @@ const lowest = 15_000;
 const highest = 32_700;
 
 /**
- * `count` distinct ports, none of them in `used`, to which they are added. Undefined if they can't be had; then
- * `used` is as it was.
+ * `count` distinct ports, none of them `taken` or in `used`, to which they are added. Undefined if they can't be
+ * had; then `used` is as it was.
  */
 export async function findFreePorts(
   random: Random,
   host: string,
   count: number,
   used: Set<number>,
+  taken: ReadonlySet<number> = new Set(),
 ): Promise<number[] | undefined> {
   const candidates: number[] = [];
-  for (let port = lowest; port < highest; port++) if (!used.has(port)) candidates.push(port);
+  for (let port = lowest; port < highest; port++) {
+    if (!used.has(port) && !taken.has(port)) candidates.push(port);
+  }
   const found: number[] = [];
   for (const port of shuffle(random, candidates)) {
     if (found.length === count) break;

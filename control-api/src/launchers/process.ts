@@ -61,6 +61,7 @@ const claimPollMs = 5;
 const claimTimeoutMs = 15_000;
 const logCheckEveryPolls = 40;
 const ownerOnly = 0o600;
+const givenMs = 60_000;
 
 export class ProcessLauncher implements Launcher {
   readonly #host: Host;
@@ -71,7 +72,9 @@ export class ProcessLauncher implements Launcher {
   readonly #children = new Map<string, Set<ProcessIdentity>>();
   readonly #listeners = new Set<(exit: MachineExit) => void>();
   readonly #turns = new Map<string, Promise<unknown>>();
-  readonly #usedPorts = new Set<number>();
+  /** Given out lately: whoever asked has not had the time to say that they are taken. */
+  readonly #givenPorts = new Set<number>();
+  #givings: { readonly ports: readonly number[]; readonly untilMs: number }[] = [];
   #polls = 0;
   #timer: Timer | undefined;
 
@@ -91,16 +94,21 @@ export class ProcessLauncher implements Launcher {
 
   async allocate(count: number, taken: readonly SlotAddresses[]): Promise<readonly SlotAddresses[]> {
     const host = this.#options.host ?? '127.0.0.1';
-    for (const { listen, ringPort, healthPort } of taken) {
-      for (const port of [listen.port, ringPort, healthPort]) this.#usedPorts.add(port);
-    }
-    const ports = await findFreePorts(this.#host.random, host, count * 3, this.#usedPorts);
+    const { clock, random } = this.#host;
+    const expired = this.#givings.filter(({ untilMs }) => untilMs <= clock.now());
+    this.#givings = this.#givings.filter((giving) => !expired.includes(giving));
+    for (const port of expired.flatMap((giving) => giving.ports)) this.#givenPorts.delete(port);
+    const takenPorts = new Set(
+      taken.flatMap(({ listen, ringPort, healthPort }) => [listen.port, ringPort, healthPort]),
+    );
+    const ports = await findFreePorts(random, host, count * 3, this.#givenPorts, takenPorts);
     if (ports === undefined) {
       throw new LaunchError(
         'no-free-address',
         `there are no ${count * 3} free ports on ${host}: end something that uses them`,
       );
     }
+    this.#givings.push({ ports, untilMs: clock.now() + givenMs });
     return Array.from({ length: count }, (_, index) => ({
       listen: { host, port: ports[index * 3]! },
       ringPort: ports[index * 3 + 1]!,
