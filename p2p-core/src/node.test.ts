@@ -1,6 +1,8 @@
 /** Whole nodes on real sockets and files: what the unit tests beside the parts cannot show. */
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -8,6 +10,7 @@ import type { Address } from './host/host.ts';
 import { createNodeHost } from './host/node/index.ts';
 import { createMetainfo, formatMagnet, type Metainfo } from './metainfo/index.ts';
 import { type AddOptions, createNode, type Node, type NodeOptions } from './node.ts';
+import { encodeHandshake, encodeMessage } from './wire/peer-messages.ts';
 
 let scratch: string;
 let hosts: ReturnType<typeof createNodeHost>[] = [];
@@ -200,6 +203,53 @@ describe('a seed and a leech', () => {
     await removed;
     expect(await readdir(join(dataDirectory, 'torrents'))).toEqual([]);
     expect(node.torrents.size).toBe(0);
+  });
+
+  test('peers may come while the files of a magnet are being made', async () => {
+    const metainfo = await makeContent({ 'a.bin': 100_000 });
+    const magnet = formatMagnet({ infoHash: metainfo.info.infoHash, trackers: [], peers: [] });
+    const seeder = await makeNode();
+    await seed(seeder, metainfo);
+    const host = createNodeHost();
+    hosts.push(host);
+    let hold = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      hold = resolve;
+    });
+    const makeDirectory = (path: string) => held.then(() => host.files.makeDirectory(path));
+    const wrapped = { ...host, files: Object.assign(Object.create(host.files), { makeDirectory }) };
+    const listen = { host: '127.0.0.1', port: 0 };
+    const first = await createNode({ host: wrapped }, { listen, dht: false });
+    nodes.push(first);
+    const mode = 'download';
+    const begun = await first.add({
+      magnet,
+      contentRoot: join(scratch, 'first'),
+      mode,
+      peers: [addressOf(seeder)],
+    });
+    await begun.waitFor(({ pieces }) => pieces.total > 0);
+    expect(begun.status().state).toBe('checking');
+    const second = await makeNode();
+    const contentRoot = join(scratch, 'second');
+    const other = await second.add({ magnet, contentRoot, mode, peers: [addressOf(first)] });
+    // It learns the metadata from the one that has it already.
+    await other.waitFor(({ state }) => state === 'downloading');
+    hold();
+    await other.waitFor(isDone);
+  });
+
+  test('a seed leaves a seed that would stay', async () => {
+    const metainfo = await makeContent({ 'a.bin': 100_000 });
+    const node = await makeNode();
+    await seed(node, metainfo);
+    const socket = connect(node.listen.port, '127.0.0.1');
+    const supports = { extensions: false, fast: true, dht: false };
+    const { infoHash } = metainfo.info;
+    socket.write(encodeHandshake({ infoHash, peerId: new Uint8Array(20), supports }));
+    socket.write(encodeMessage({ type: 'have-all' }));
+    await once(socket.resume(), 'end');
+    socket.destroy();
   });
 
   test('a port in use is told', async () => {

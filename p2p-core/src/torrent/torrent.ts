@@ -66,6 +66,8 @@ export class Torrent implements PeerSwarm {
   #checked = { done: 0, total: 0 };
   #earlier = { uploadedBytes: 0, downloadedBytes: 0 };
   #tickTimer: Timer | undefined;
+  /** Peers are taken from the first need of them on: also while files are checked once the metadata has come. */
+  #hasMetPeers = false;
   /** What leads to the transfer: never rejects. */
   #beginning: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -225,6 +227,7 @@ export class Torrent implements PeerSwarm {
     if (this.#stopping !== undefined) return;
     for (const address of loaded?.snapshot.peers ?? []) this.#swarm.book.add(address);
     this.#setState('metadata');
+    this.#hasMetPeers = true;
     this.#startSources();
     this.#swarm.connect();
   }
@@ -301,6 +304,7 @@ export class Torrent implements PeerSwarm {
       this.#sendExtensions(peer);
       peer.join(this.#transfer, info.pieceCount);
     }
+    this.#hasMetPeers = true;
     this.#startSources();
     this.#swarm.connect();
     // At once, so that a log of what comes has a snapshot to add to.
@@ -380,6 +384,7 @@ export class Torrent implements PeerSwarm {
     const nowMs = clock.now();
     this.#tickTimer = clock.setTimer(TICK_MS, () => this.#tick());
     for (const peer of this.#swarm.peers) peer.connection.tick(nowMs);
+    if (this.#state === 'seeding') this.#leaveSeeds();
     this.#transfer?.downloads.tick(nowMs);
     if (this.#choker.tick(this.#swarm.peers, this.#state === 'seeding', nowMs)) this.#applyChoking();
     this.#metadata.requestMissing();
@@ -402,11 +407,7 @@ export class Torrent implements PeerSwarm {
   // -------------------------------------------------------------- connections
 
   #isOpenToPeers(): boolean {
-    return (
-      this.#stopping === undefined &&
-      this.#state !== 'checking' &&
-      (this.#transfer !== undefined || this.#info === undefined)
-    );
+    return this.#stopping === undefined && this.#hasMetPeers;
   }
 
   #introduce(peer: Peer): void {
@@ -505,9 +506,14 @@ export class Torrent implements PeerSwarm {
 
   #onComplete(): void {
     for (const source of this.#sources) source.completed();
+    this.#leaveSeeds();
+    this.#setState('seeding');
+  }
+
+  /** They would only take the places of peers that want something. */
+  #leaveSeeds(): void {
     for (const peer of this.#swarm.peers)
       if (peer.isSeed) peer.connection.close('Both sides have everything.');
-    this.#setState('seeding');
   }
 
   /** Content has vanished: a seed goes on with the rest of it. */
