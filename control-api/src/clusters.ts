@@ -24,7 +24,7 @@ export class Clusters {
   readonly #queues = new Map<string, Promise<unknown>>();
   readonly #stale = new Set<ClusterRecord>();
   readonly #listeners = new Set<(record: ClusterRecord) => void>();
-  readonly #wallOriginMs: number;
+  #wallOriginMs: number;
 
   constructor(components: { host: Host; store: Store; journal: Journal }) {
     this.#clock = components.host.clock;
@@ -33,7 +33,10 @@ export class Clusters {
     this.#wallOriginMs = this.#clock.wallTime() - this.#clock.now();
   }
 
-  /** Whole milliseconds since the Unix epoch, by the wall clock at the start, and monotonic since. */
+  /**
+   * Whole milliseconds since the Unix epoch, by the wall clock at the start, and monotonic since. Over restarts
+   * it never goes back: leases, budgets and back-offs would else wait for a wall clock that was set back.
+   */
   now(): number {
     return Math.floor(this.#wallOriginMs + this.#clock.now());
   }
@@ -44,7 +47,9 @@ export class Clusters {
       const { uid } = value as { uid: string };
       const record = new ClusterRecord(uid);
       await this.#reload(record);
-      if (!record.ended) this.#records.set(record.about.name, record);
+      if (record.ended) continue;
+      this.#records.set(record.about.name, record);
+      this.#wallOriginMs += Math.max(0, newestTime(record) - this.now());
     }
   }
 
@@ -244,6 +249,14 @@ export class Clusters {
   #tell(record: ClusterRecord): void {
     for (const listener of [...this.#listeners]) listener(record);
   }
+}
+
+/** The latest moment that the rows tell of. */
+function newestTime({ about, lease, machines, redeployments }: ClusterState): number {
+  let newestMs = Math.max(about.createdAtMs, lease.untilMs - about.spec.leaseMs);
+  for (const { sinceMs } of machines.values()) newestMs = Math.max(newestMs, sinceMs);
+  for (const { askedAtMs } of redeployments.values()) newestMs = Math.max(newestMs, askedAtMs);
+  return newestMs;
 }
 
 /** What is said of a cluster that is not, or no longer, there. */

@@ -410,6 +410,19 @@ describe('healing', () => {
 });
 
 describe('a restart', () => {
+  it('heals though the wall clock was set back meanwhile', async () => {
+    const agents = await createServing();
+    await agents['bootstrap-1']!.acquire(1);
+    const { wallTime } = world.host.clock;
+    world.host.clock.wallTime = () => wallTime() - 86_400_000;
+    for (const slot of ['bootstrap-1', 'bootstrap-2']) {
+      world.launcher.crash(agents[slot]!.launched.machine, 'killed by SIGKILL');
+    }
+    await world.restart();
+    await world.advance(25_000);
+    expect(world.launcher.living('bootstrap-1')?.machine.generation).toBe(2);
+  });
+
   it('adopts what lives, learns what died, and forgets nothing', async () => {
     const agents = await createServing();
     await agents['bootstrap-1']!.acquire(3);

@@ -92,7 +92,10 @@ describe('what is wrong becomes a problem document', () => {
   it('a store that fails, and a fault of our own', async () => {
     await create();
     world.store.get = () => Promise.reject(new StoreError('disk full'));
-    expect(await problem(world.request('GET', '/healthz'))).toMatchObject({ code: 'store-unavailable' });
+    expect(await problem(world.request('GET', '/healthz'))).toMatchObject({
+      code: 'store-unavailable',
+      detail: expect.stringContaining('disk full'),
+    });
     world.store.read = () => Promise.reject(new TypeError('oops'));
     const failed = world.request('GET', '/v1/clusters/bees/events', { token: viewerToken });
     const { code, detail } = await problem(failed);

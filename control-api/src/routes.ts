@@ -86,7 +86,7 @@ export function createRoutes(components: RouteComponents, options: RouteOptions)
       options.onTrouble(error.message);
       return problemResponse({
         code: 'store-unavailable',
-        detail: 'the store did not take or give what was asked: try again',
+        detail: `the store did not take or give what was asked (${error.message}): see to it, then try again`,
       });
     }
     options.onTrouble(error.stack ?? error.message);
