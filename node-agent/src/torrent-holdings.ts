@@ -7,6 +7,8 @@ import { parseMetainfo } from '@skep/p2p-core/metainfo';
 
 export type HoldTorrent = Extract<Command, { kind: 'hold-torrent' }>;
 
+const mostReported = 1_000;
+
 type EventData = Record<string, string | number | boolean>;
 
 interface Holding {
@@ -54,8 +56,9 @@ export class TorrentHoldings {
     if (failures.length > 0) throw failures[0];
   }
 
+  /** The first thousand, which is as many as a report may tell of. */
   report(): TorrentHolding[] {
-    return [...this.#held.values()].map((holding) => holdingOf(holding));
+    return [...this.#held.values()].slice(0, mostReported).map((holding) => holdingOf(holding));
   }
 
   async #hold(command: HoldTorrent): Promise<void> {
