@@ -2,8 +2,10 @@
 import { CommanderError } from 'commander';
 import { type Outcome, performer } from './context.ts';
 import { exitCodes } from './exit-codes.ts';
+import { describeFailure } from './failure.ts';
 import { createProgram } from './program.ts';
 import type { Interrupts } from './terminal/interrupts.ts';
+import { createOutput } from './terminal/output.ts';
 
 const outcome: Outcome = { exitCode: exitCodes.ok };
 let running: Interrupts | undefined;
@@ -26,6 +28,12 @@ try {
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   outcome.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  if (error.exitCode !== 0) {
+    // The options could not be read, so --json is looked for in the words themselves.
+    const output = createOutput(process, { json: process.argv.includes('--json'), env: process.env });
+    const { code, message } = describeFailure(error);
+    output.result({ ok: false, error: { code, message } });
+  }
 }
 
 // What was written must be out before the process ends, and nothing left open may keep it from ending.

@@ -7,6 +7,7 @@ import { TorrentError } from '@skep/p2p-core';
 import { HostError, type HostErrorCode } from '@skep/p2p-core/host';
 import { MetainfoError } from '@skep/p2p-core/metainfo';
 import { BencodeError } from '@skep/p2p-core/wire';
+import { CommanderError } from 'commander';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { printable } from './terminal/format.ts';
 import { Interrupted } from './terminal/interrupts.ts';
@@ -52,6 +53,8 @@ export function describeFailure(error: unknown): Failure {
   const cause = error instanceof Error ? error : new Error(String(error));
   if (cause instanceof Interrupted) return failureOf('interrupted', cause.exitCode, cause.message);
   if (cause instanceof CliError) return failureOf(cause.code, cause.exitCode, cause.message);
+  if (cause instanceof CommanderError)
+    return failureOf('usage', exitCodes.usage, cause.message.replace(/^error: /, ''));
   if (cause instanceof TorrentError) return failureOf(cause.code, torrentExitCode(cause.code), cause.message);
   if (cause instanceof HostError) return failureOf(cause.code, hostExitCodes[cause.code], cause.message);
   if (cause instanceof MetainfoError) {

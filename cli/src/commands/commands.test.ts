@@ -61,6 +61,17 @@ async function expectFailure(args: readonly string[], code: number, sentence: Re
   expect(JSON.parse(stdout)).toMatchObject({ ok: false, error: { code: expect.any(String) } });
 }
 
+describe('words that are no command', () => {
+  it.each([
+    [['up', '--bogus'], /unknown option '--bogus'/],
+    [['demo', '--peers', '1'], /whole number from 2/],
+    [['get'], /required option '-o/],
+    [['nosuch'], /unknown command 'nosuch'/],
+  ] as const)('%s: told to people and to programs', async (args, sentence) => {
+    await expectFailure(args, 2, sentence);
+  });
+});
+
 describe('torrent create and show', () => {
   it('make a torrent, show it, and do not overwrite', async () => {
     const content = makeContent('data.bin', 100_000);

@@ -5,7 +5,7 @@ function listening(isTTY: boolean) {
   const written: string[] = [];
   let time = 0;
   const board = createBoard({
-    sink: { write: (text) => written.push(text), isTTY, columns: 60 },
+    sink: { write: (text) => written.push(text), isTTY, columns: 60, rows: 10 },
     colour: false,
     now: () => time,
   });
@@ -17,6 +17,8 @@ function listening(isTTY: boolean) {
 
 /** Up over a board of one row, and everything below gone. */
 const erase = '\u001b[1A\u001b[0J';
+const wrapOff = '\u001b[?7l';
+const wrapOn = '\u001b[?7h';
 const half = [{ label: 'peer-2', fraction: 0.5, detail: '1.0 MiB/s' }];
 const full = [{ label: 'peer-2', fraction: 1, detail: 'verified' }];
 
@@ -30,7 +32,8 @@ describe('the board on a terminal', () => {
     pass(50);
     board.show(full);
     expect(written[1]?.slice(0, erase.length)).toBe(erase);
-    expect(written[1]?.slice(erase.length)).toMatch(/^ {2}peer-2 █+ 100% {2}verified\n$/);
+    expect(written[1]?.slice(erase.length)).toContain(`${wrapOff}  peer-2 █`);
+    expect(written[1]).toContain(`█ 100%  verified\n${wrapOn}`);
   });
 
   it('puts lines above itself', () => {
@@ -38,7 +41,7 @@ describe('the board on a terminal', () => {
     board.show(half);
     board.print('killed');
     expect(written[1]?.slice(0, erase.length)).toBe(erase);
-    expect(written[1]?.slice(erase.length)).toMatch(/^killed\n {2}peer-2 /);
+    expect(written[1]?.slice(erase.length).startsWith(`killed\n${wrapOff}  peer-2 `)).toBe(true);
   });
 
   it('leaves the last state standing when settled', () => {
@@ -48,7 +51,28 @@ describe('the board on a terminal', () => {
     board.settle();
     board.show(half);
     expect(written[1]).toContain('100%');
-    expect(written[2]?.startsWith('\u001b')).toBe(false);
+    expect(written[2]?.startsWith(wrapOff)).toBe(true);
+  });
+});
+
+describe('a board that is taller than the terminal', () => {
+  const rows = Array.from({ length: 12 }, (_, i) => ({ label: `peer-${i}`, fraction: 0, detail: '' }));
+
+  it('draws no more lines than it can draw again, and counts the others', () => {
+    const { board, written, pass } = listening(true);
+    board.show(rows);
+    expect(written[0]?.match(/\n/g)).toHaveLength(9);
+    expect(written[0]).toMatch(/peer-7 .*\n {2}… and 4 more\n/);
+    pass(100);
+    board.show(rows);
+    expect(written[1]?.startsWith('\u001b[9A')).toBe(true);
+  });
+
+  it('shows every row when it is settled', () => {
+    const { board, written } = listening(true);
+    board.show(rows);
+    board.settle();
+    expect(written[1]).toContain('peer-11');
   });
 });
 
@@ -74,6 +98,15 @@ describe('rows', () => {
       const lines = renderRows(rows, width, false);
       for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
       expect(lines[0]?.indexOf('░')).toBeGreaterThan(0);
+    }
+  });
+
+  it('keep bar and percentage beside a label of any length', () => {
+    const long = [{ label: 'n'.repeat(300), fraction: 1, detail: 'verified' }];
+    for (const width of [20, 59, 120]) {
+      const [line = ''] = renderRows(long, width, false);
+      expect(line.length).toBeLessThanOrEqual(width);
+      expect(line).toMatch(/n… █{6,} 100%/);
     }
   });
 

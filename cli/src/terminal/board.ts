@@ -30,6 +30,10 @@ export interface BoardOptions {
 
 const redrawMs = 100;
 const lineEveryMs = 2_000;
+const leastBarWidth = 6;
+/** Characters of two columns would make a line longer than it counts: it is cut off then, not broken. */
+const wrapOff = '\u001b[?7l';
+const wrapOn = '\u001b[?7h';
 
 export function createBoard(options: BoardOptions): Board {
   return options.sink.isTTY === true ? terminalBoard(options) : lineBoard(options);
@@ -41,10 +45,12 @@ function terminalBoard({ sink, colour, now }: BoardOptions): Board {
   let drawnAt = Number.NEGATIVE_INFINITY;
 
   const erased = () => (drawnLines === 0 ? '' : `\u001b[${drawnLines}A\u001b[0J`);
-  const draw = (above: string) => {
+  const draw = (above: string, isLast = false) => {
     const width = Math.max(20, (sink.columns ?? 80) - 1);
-    const lines = renderRows(rows, width, colour);
-    sink.write(erased() + above + lines.map((line) => `${line}\n`).join(''));
+    const all = renderRows(rows, width, colour);
+    const lines = isLast ? all : fitted(all, Math.max(2, (sink.rows ?? 24) - 1));
+    const text = lines.map((line) => `${line}\n`).join('');
+    sink.write(erased() + above + (text === '' ? '' : wrapOff + text + wrapOn));
     drawnLines = lines.length;
     drawnAt = now();
   };
@@ -57,12 +63,19 @@ function terminalBoard({ sink, colour, now }: BoardOptions): Board {
       draw(`${line}\n`);
     },
     settle() {
-      if (rows.length > 0) draw('');
+      if (rows.length > 0) draw('', true);
       rows = [];
       drawnLines = 0;
       drawnAt = Number.NEGATIVE_INFINITY;
     },
   };
+}
+
+/** What has scrolled off the top cannot be redrawn: rows beyond the terminal's height are counted instead. */
+function fitted(lines: readonly string[], height: number): readonly string[] {
+  if (lines.length <= height) return lines;
+  const shown = lines.slice(0, height - 1);
+  return [...shown, `  … and ${lines.length - shown.length} more`];
 }
 
 function lineBoard({ sink, now }: BoardOptions): Board {
@@ -99,11 +112,14 @@ const fractionText = (fraction: number | undefined): string =>
 
 /** Rows as lines of at most `width` columns, labels and bars aligned. */
 export function renderRows(rows: readonly BoardRow[], width: number, colour: boolean): string[] {
-  const labelWidth = Math.max(...rows.map((row) => row.label.length), 0);
-  const barWidth = Math.min(28, Math.max(6, width - labelWidth - 40));
-  return rows.map(({ label, fraction, detail }) => {
+  // A label may be the name of a torrent: bar and percentage stay visible beside any.
+  const most = Math.max(4, width - leastBarWidth - 10);
+  const labels = rows.map(({ label }) => (label.length > most ? `${label.slice(0, most - 1)}…` : label));
+  const labelWidth = Math.max(...labels.map((label) => label.length), 0);
+  const barWidth = Math.min(28, Math.max(leastBarWidth, width - labelWidth - 40));
+  return rows.map(({ fraction, detail }, index) => {
     const bar = renderBar(fraction, barWidth);
-    const head = `  ${label.padEnd(labelWidth)} `;
+    const head = `  ${labels[index]?.padEnd(labelWidth)} `;
     const tail = ` ${fractionText(fraction).padStart(4)}  ${printable(detail)}`;
     const room = width - head.length - barWidth;
     const cut = tail.length > room ? `${tail.slice(0, Math.max(0, room - 1))}…` : tail;
