@@ -20,16 +20,19 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { formatAddress, type HttpHandler, parseAddress } from '@skep/p2p-core/host';
+import { formatAddress, HostError, type HttpHandler, parseAddress } from '@skep/p2p-core/host';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { identifyProcess } from '@skep/p2p-core/process-identity';
 import { createControlApi } from './control-api.ts';
 import { ProcessLauncher } from './launchers/process.ts';
 import { createPages } from './page/pages.ts';
+import { largestBodyBytes } from './routes.ts';
 import { SqliteStore } from './stores/sqlite.ts';
 
 const { env } = process;
 const secretBytes = 32;
+/** Exit status when this machine is at fault: a port in use, a disk that is full. */
+const machineFailed = 7;
 const endPatienceMs = 30_000;
 
 function tell(message: string): void {
@@ -113,10 +116,10 @@ async function main(): Promise<void> {
     },
   );
 
-  // Agents keep the address that they were launched with, so a port taken once is taken again.
+  // Agents keep the address that they were launched with, so while there are any the port is taken again.
   const portFile = join(directory, 'port');
-  const keptPort =
-    address.port === 0 && existsSync(portFile) ? Number(readFileSync(portFile, 'utf8')) : address.port;
+  const isKept = existsSync(portFile) && (await store.list('name/')).length > 0;
+  const port = address.port === 0 && isKept ? Number(readFileSync(portFile, 'utf8')) : address.port;
   let begin: () => void = () => undefined;
   const begun = new Promise<void>((resolveBegun) => {
     begin = resolveBegun;
@@ -125,7 +128,8 @@ async function main(): Promise<void> {
     await begun;
     return api.handler(request, remote);
   };
-  const server = await host.http.serve({ host: address.host, port: keptPort }, handler);
+  const options = { maxBodyBytes: largestBodyBytes };
+  const server = await host.http.serve({ host: address.host, port }, handler, options);
   writeWhole(portFile, String(server.local.port));
   if (baseUrl === '') baseUrl = `http://${formatAddress(server.local)}`;
   await api.start();
@@ -169,7 +173,7 @@ async function main(): Promise<void> {
 
 function fail(error: unknown): never {
   tell(error instanceof Error ? error.message : String(error));
-  process.exit(1);
+  process.exit(error instanceof HostError ? machineFailed : 1);
 }
 
 process.on('uncaughtException', (error) => fail(error));

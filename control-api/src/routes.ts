@@ -33,6 +33,8 @@ export interface RouteOptions {
 const defaultBodyBytes = 4 * 1024 * 1024;
 /** A .torrent in base64 is the largest thing that anybody sends. */
 const bodyBytes: Partial<Record<EndpointName, number>> = { addTorrent: 16 * 1024 * 1024 };
+/** What a server in front of the routes must let through. */
+export const largestBodyBytes = Math.max(defaultBodyBytes, ...Object.values(bodyBytes));
 
 export function createRoutes(components: RouteComponents, options: RouteOptions): Hono {
   const { handlers, pages } = components;

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { absolutePath, parseWhole } from '../arguments.ts';
 import type { Context, Perform } from '../context.ts';
+import { requireContent } from '../demo/content.ts';
 import { Demo } from '../demo/demo.ts';
 import { clusterName, DemoSession } from '../demo/session.ts';
 import { exitCodeHelp } from '../exit-codes.ts';
@@ -39,6 +40,7 @@ export function demoCommand(perform: Perform): Command {
 
 async function demonstrate(context: Context, flags: DemoFlags): Promise<undefined> {
   const { host, output, interrupts } = context;
+  requireContent(flags.content);
   const board = createBoard({ sink: output.progress, colour: output.colour, now: () => host.clock.now() });
   const session = new DemoSession(host, { keep: flags.keep === true, note: (text) => board.print(text) });
   const signal = AbortSignal.any([interrupts.signal, session.failure]);
@@ -49,6 +51,8 @@ async function demonstrate(context: Context, flags: DemoFlags): Promise<undefine
   let failure: { readonly code: string; readonly message: string } | undefined;
   try {
     await demo.run();
+    output.note('');
+    output.note('All of it held.');
     if (!flags.exit) await stayUp(context, session, signal);
     return undefined;
   } catch (error) {
@@ -74,8 +78,7 @@ async function stayUp(
   session: DemoSession,
   signal: AbortSignal,
 ): Promise<void> {
-  output.note('');
-  output.note('All of it held. The cluster stays up until Ctrl-C:');
+  output.note('The cluster stays up until Ctrl-C:');
   output.note(`  live page  ${session.url}/#token=${session.viewerToken}&cluster=${clusterName}`);
   output.note(`  API        ${session.url}`);
   output.note(`  documents  ${session.url}/docs`);

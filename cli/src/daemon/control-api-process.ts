@@ -3,10 +3,10 @@
  * reaches only the command, which then ends it in good order.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
-import { exitCodes } from '../exit-codes.ts';
+import { type ExitCode, exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 
 export interface ControlApiLaunch {
@@ -72,19 +72,27 @@ function environmentOf(launch: ControlApiLaunch): Record<string, string> {
   };
 }
 
+/** The last line of a log, without its time. */
+function lastWords(logFile: string): string {
+  const line = readFileSync(logFile, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+  return line.slice(line.indexOf(' ') + 1).replace(/\.$/, '');
+}
+
 /** The one line of JSON by which it says that it serves. */
 function readyLine(child: ChildProcess, { logFile }: ControlApiLaunch): Promise<z.infer<typeof Ready>> {
   return new Promise((resolve, reject) => {
     let text = '';
-    const fail = (what: string) => {
+    const fail = (what: string, status: ExitCode = exitCodes.failed) => {
       clearTimeout(timer);
-      reject(
-        new CliError('control-api', exitCodes.failed, `The control API ${what}: its log is ${logFile}.`),
-      );
+      reject(new CliError('control-api', status, `The control API ${what}: its log is ${logFile}.`));
     };
+    const ended = (code: number | null, signal: string | null) =>
+      code === exitCodes.machine
+        ? fail(`could not start, ${lastWords(logFile)}`, exitCodes.machine)
+        : fail(`ended as it started (${signal ?? `status ${code}`})`);
     const timer = setTimeout(() => fail(`did not say within ${readyMs / 1000} s that it serves`), readyMs);
     child.once('error', (error) => fail(`could not be started (${error.message})`));
-    child.once('exit', (code, signal) => fail(`ended as it started (${signal ?? `status ${code}`})`));
+    child.once('exit', ended);
     const onData = (chunk: string) => {
       text += chunk;
       const end = text.indexOf('\n');

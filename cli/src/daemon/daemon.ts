@@ -70,13 +70,10 @@ export async function ensureDaemon(
     const running = readDaemonRecord(directory);
     if (running !== undefined) return running;
     const token = ensureToken(directory);
-    const previous = Address.safeParse(jsonOf(readOrEmpty(addressFile(directory))));
-    // The agents of clusters that live on know the old address.
-    const port =
-      previous.success && URL.canParse(previous.data.url) ? Number(new URL(previous.data.url).port) : 0;
     const api = await startControlApi({
       stateDirectory: join(directory, 'control-api'),
-      port,
+      // While clusters live on, whose agents know the old address, it takes that again by itself.
+      port: 0,
       adminTokenFile: tokenFile(directory),
       logFile: logFile(directory),
       exitWithParent: false,

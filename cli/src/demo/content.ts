@@ -27,7 +27,7 @@ export async function readContent(
   path: string,
   { onProgress, signal }: ReadContentOptions,
 ): Promise<DemoContent> {
-  const realPath = await realPathOf(path);
+  const realPath = realPathOf(path);
   const metainfo = await createMetainfo(host, realPath, { createdBy: 'Skep', onProgress, signal });
   const contentRoot = dirname(realPath);
   const { files, length } = metainfo.info;
@@ -40,8 +40,13 @@ export async function readContent(
   }
 }
 
+/** Fails before anything is started if the user's path leads nowhere. */
+export function requireContent(path: string | undefined): void {
+  if (path !== undefined) realPathOf(path);
+}
+
 /** A Host reads no content through symbolic links, but the path that a user gives may well be one. */
-async function realPathOf(path: string): Promise<string> {
+function realPathOf(path: string): string {
   try {
     return realpathSync(path);
   } catch {

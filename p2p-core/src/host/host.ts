@@ -170,7 +170,7 @@ export interface Http {
    */
   fetch(url: string, init?: HttpInit): Promise<Response>;
   /** Serves with a fetch-shaped handler; a handler's streaming bodies are streamed. Rejects address-in-use. */
-  serve(local: Address, handler: HttpHandler): Promise<HttpServer>;
+  serve(local: Address, handler: HttpHandler, options?: HttpServerOptions): Promise<HttpServer>;
 }
 
 export interface HttpInit {
@@ -180,6 +180,11 @@ export interface HttpInit {
   /** Ends the exchange with `timeout`; covers the body too. Default 30 000; Infinity for streams. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+}
+
+export interface HttpServerOptions {
+  /** A longer request body is answered with 413, and never held in memory. @default 1 MiB */
+  readonly maxBodyBytes?: number;
 }
 
 export type HttpHandler = (request: Request, remote: Address) => Response | Promise<Response>;

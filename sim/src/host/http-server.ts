@@ -1,17 +1,18 @@
 /** One HTTP request that a simulated machine serves, from the connection's first byte to its end. */
-import type { Address, HostError, HttpHandler, TcpHandler } from '@skep/p2p-core/host';
+import type { Address, HostError, HttpHandler, HttpServerOptions, TcpHandler } from '@skep/p2p-core/host';
 import type { Frame, RequestHead } from './http-frames.ts';
 import { encodeBody, encodeEnd, encodeHead, readFrames } from './http-frames.ts';
 import type { SimProcess } from './sim-process.ts';
 import { joinSlices } from './sparse-file.ts';
 import type { TcpEndpoint } from './tcp.ts';
 
-const MAX_REQUEST_BODY_BYTES = 2 ** 20;
+const DEFAULT_BODY_BYTES = 2 ** 20;
 
 export class ServedRequest implements TcpHandler {
   readonly #process: SimProcess;
   readonly #connection: TcpEndpoint;
   readonly #handler: HttpHandler;
+  readonly #maxBodyBytes: number;
   readonly #onOver: () => void;
   readonly #aborter = new AbortController();
   #head: RequestHead | undefined;
@@ -25,7 +26,9 @@ export class ServedRequest implements TcpHandler {
   constructor(
     components: { process: SimProcess; connection: TcpEndpoint; onOver: () => void },
     handler: HttpHandler,
+    { maxBodyBytes = DEFAULT_BODY_BYTES }: HttpServerOptions = {},
   ) {
+    this.#maxBodyBytes = maxBodyBytes;
     this.#process = components.process;
     this.#connection = components.connection;
     this.#onOver = components.onOver;
@@ -54,7 +57,7 @@ export class ServedRequest implements TcpHandler {
       this.#head = frame.head;
     } else if (frame.kind === 'body') {
       this.#bodyBytes += frame.bytes.length;
-      if (this.#bodyBytes <= MAX_REQUEST_BODY_BYTES) this.#body.push(frame.bytes);
+      if (this.#bodyBytes <= this.#maxBodyBytes) this.#body.push(frame.bytes);
       else this.#body = [];
     } else if (this.#head !== undefined && !this.#isAnswered) {
       this.#isAnswered = true;
@@ -81,8 +84,7 @@ export class ServedRequest implements TcpHandler {
   }
 
   async #respond(head: RequestHead): Promise<Response> {
-    if (this.#bodyBytes > MAX_REQUEST_BODY_BYTES)
-      return new Response('The body is too large.', { status: 413 });
+    if (this.#bodyBytes > this.#maxBodyBytes) return new Response('The body is too large.', { status: 413 });
     try {
       return await this.#handler(this.#requestOf(head), this.#remote());
     } catch (error) {

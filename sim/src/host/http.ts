@@ -1,5 +1,12 @@
 /** Http of a simulated machine: exchanges with other machines of its world, through the simulated network. */
-import type { Address, Http, HttpHandler, HttpInit, HttpServer } from '@skep/p2p-core/host';
+import type {
+  Address,
+  Http,
+  HttpHandler,
+  HttpInit,
+  HttpServer,
+  HttpServerOptions,
+} from '@skep/p2p-core/host';
 import { HostError } from '@skep/p2p-core/host';
 import { HttpExchange } from './http-client.ts';
 import { ServedRequest } from './http-server.ts';
@@ -44,12 +51,12 @@ export class SimHttp implements Http {
     }
   }
 
-  async serve(local: Address, handler: HttpHandler): Promise<HttpServer> {
+  async serve(local: Address, handler: HttpHandler, options?: HttpServerOptions): Promise<HttpServer> {
     const open = new Set<TcpEndpoint>();
     const listener = await this.#net.listen(local, (connection) => {
       open.add(connection);
       const onOver = () => open.delete(connection);
-      return new ServedRequest({ process: this.#process, connection, onOver }, handler);
+      return new ServedRequest({ process: this.#process, connection, onOver }, handler, options);
     });
     return {
       local: listener.local,

@@ -146,5 +146,19 @@ export function describeHttp(test: WorldTest): void {
       await over.body?.cancel();
       await server.close();
     });
+
+    test('a server may take longer bodies, if it says so', async (world) => {
+      const [{ host, address }, { host: other }] = world.machines;
+      const length = async (request: Request) =>
+        new Response(String((await request.arrayBuffer()).byteLength));
+      const server = await host.http.serve({ host: address, port: 0 }, length, { maxBodyBytes: 3 * 2 ** 20 });
+      const url = `http://${address}:${server.local.port}/`;
+      const full = await other.http.fetch(url, { method: 'POST', body: new Uint8Array(3 * 2 ** 20) });
+      expect(await full.text()).toBe(String(3 * 2 ** 20));
+      const over = await other.http.fetch(url, { method: 'POST', body: new Uint8Array(3 * 2 ** 20 + 1) });
+      expect(over.status).toBe(413);
+      await over.body?.cancel();
+      await server.close();
+    });
   });
 }

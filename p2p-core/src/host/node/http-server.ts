@@ -3,21 +3,22 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { formatAddress } from '../address.ts';
-import type { Address, HttpHandler, HttpServer } from '../host.ts';
+import type { Address, HttpHandler, HttpServer, HttpServerOptions } from '../host.ts';
 import { listening, plainAddress } from './tcp.ts';
 
-const LARGEST_BODY_BYTES = 2 ** 20;
-/** A body over the limit is read and forgotten up to here, so that its sender gets to hear the answer. */
-const LARGEST_DISCARD_BYTES = 16 * 2 ** 20;
+const DEFAULT_BODY_BYTES = 2 ** 20;
+/** A body over the limit is read and forgotten for so much more, so that its sender gets to hear the answer. */
+const DISCARD_BYTES = 16 * 2 ** 20;
 
 /** Serves at `local`. What the handler throws is told to `report` and answered with status 500. */
 export async function serveHttp(
   local: Address,
   handler: HttpHandler,
   report: (error: unknown) => void,
+  { maxBodyBytes = DEFAULT_BODY_BYTES }: HttpServerOptions = {},
 ): Promise<HttpServer> {
   const server = createServer((request, response) => {
-    answer(request, response, handler, report).catch((error: unknown) => {
+    answer(request, response, { handler, report, maxBodyBytes }).catch((error: unknown) => {
       report(error);
       response.destroy();
     });
@@ -37,21 +38,26 @@ export async function serveHttp(
   return { local: plainAddress(address, port), close };
 }
 
+interface Serving {
+  readonly handler: HttpHandler;
+  readonly report: (error: unknown) => void;
+  readonly maxBodyBytes: number;
+}
+
 async function answer(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  handler: HttpHandler,
-  report: (error: unknown) => void,
+  { handler, report, maxBodyBytes }: Serving,
 ): Promise<void> {
   const gone = new AbortController();
   outgoing.on('close', () => gone.abort());
   // A connection that breaks is an end like any other, told by 'close'.
   incoming.on('error', () => {});
   outgoing.on('error', () => {});
-  const body = await readBody(incoming);
+  const body = await readBody(incoming, maxBodyBytes);
   if (body === 'broken') return void outgoing.destroy();
   if (body === 'too-large')
-    return sendProblem(outgoing, 413, `a request body has at most ${LARGEST_BODY_BYTES} bytes`);
+    return sendProblem(outgoing, 413, `a request body has at most ${maxBodyBytes} bytes`);
   const request = makeRequest(incoming, body, gone.signal);
   if (request === undefined)
     return sendProblem(outgoing, 400, 'the request line or a header cannot be understood');
@@ -67,17 +73,20 @@ async function answer(
 }
 
 /** All of a request's body. Over the limit nothing is kept. */
-function readBody(incoming: IncomingMessage): Promise<Uint8Array<ArrayBuffer> | 'too-large' | 'broken'> {
+function readBody(
+  incoming: IncomingMessage,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer> | 'too-large' | 'broken'> {
   return new Promise((resolve) => {
     let chunks: Uint8Array[] = [];
     let length = 0;
     incoming.on('data', (chunk: Uint8Array) => {
       length += chunk.length;
-      if (length <= LARGEST_BODY_BYTES) chunks.push(chunk);
+      if (length <= maxBytes) chunks.push(chunk);
       else chunks = [];
-      if (length > LARGEST_DISCARD_BYTES) resolve('broken');
+      if (length > maxBytes + DISCARD_BYTES) resolve('broken');
     });
-    incoming.on('end', () => resolve(length > LARGEST_BODY_BYTES ? 'too-large' : Buffer.concat(chunks)));
+    incoming.on('end', () => resolve(length > maxBytes ? 'too-large' : Buffer.concat(chunks)));
     incoming.on('close', () => resolve('broken'));
   });
 }

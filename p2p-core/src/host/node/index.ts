@@ -45,8 +45,8 @@ export function createNodeHost(options: NodeHostOptions = {}): NodeHost {
 
   const http: Http = {
     fetch: fetchUrl,
-    async serve(local, handler) {
-      const server = await serveHttp(local, handler, report);
+    async serve(local, handler, options) {
+      const server = await serveHttp(local, handler, report, options);
       servers.add(server);
       const close = (): Promise<void> => {
         servers.delete(server);
