@@ -249,7 +249,7 @@ describe('the machine', () => {
     ]);
     const api = startControlApi(join(directory, 'api'), `127.0.0.1:${port}`);
     expect(await api.ended).toEqual({
-      code: 1,
+      code: 7,
       stderr: expect.stringMatching(/^[^\n]+has this port[^\n]+\n$/),
     });
   });

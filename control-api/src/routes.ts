@@ -30,7 +30,7 @@ export interface RouteOptions {
   readonly onTrouble: (message: string) => void;
 }
 
-const defaultBodyBytes = 4 * 1024 * 1024;
+const defaultBodyBytes = 1024 * 1024;
 /** A .torrent in base64 is the largest thing that anybody sends. */
 const bodyBytes: Partial<Record<EndpointName, number>> = { addTorrent: 16 * 1024 * 1024 };
 /** What a server in front of the routes must let through. */
