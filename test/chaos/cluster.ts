@@ -225,9 +225,18 @@ export class ChaosCluster {
 
   /** Sends a signal to the process in a slot and gives who it was. */
   async signal(slot: string, signal: NodeJS.Signals): Promise<ProcessIdentity> {
-    const target = await this.processOf(slot);
-    if (target === undefined || !signalProcess(target, signal)) throw new Error(`nothing lives in ${slot}`);
-    return target;
+    const [target] = await this.signalAll([slot], signal);
+    return target!;
+  }
+
+  /** To all of them in one instant: between two calls of `signal` the ring may have elected and healed. */
+  async signalAll(slots: readonly string[], signal: NodeJS.Signals): Promise<ProcessIdentity[]> {
+    const targets = await Promise.all(slots.map((slot) => this.processOf(slot)));
+    return targets.map((target, index) => {
+      if (target === undefined || !signalProcess(target, signal))
+        throw new Error(`nothing lives in ${slots[index]}`);
+      return target;
+    });
   }
 
   awaitGone(process: ProcessIdentity): Promise<true> {

@@ -245,7 +245,7 @@ describe('leadership', () => {
       const { slot, term } = await cluster.awaitLeader();
       const others = (await cluster.nodes())!.map((node) => node.slot).filter((other) => other !== slot);
       const victims = [slot, ...others].slice(0, count).sort();
-      for (const victim of victims) await cluster.signal(victim, 'SIGKILL');
+      await cluster.signalAll(victims, 'SIGKILL');
       const taken = await cluster.event(
         'the watchdog to take the lease',
         ({ kind, data }) => kind === 'lease-granted' && data.holder === 'watchdog',
