@@ -207,12 +207,15 @@ export class ChaosCluster {
 
   // ---------------------------------------------------------------- processes
 
-  /** Living machines by the process list, and not by what anybody says. */
+  /**
+   * Living machines by the process list, and not by what anybody says. Those seen before count until they are
+   * gone: a process that is ending loses its environment, by which it was found, some time before that.
+   */
   machines(slot?: string): MachineProcess[] {
-    const living = machinesBelow(join(this.directory, 'state/machines'));
-    for (const machine of living) {
+    for (const machine of machinesBelow(join(this.directory, 'state/machines'))) {
       this.#seen.set(`${machine.process.pid}/${machine.process.startTime}`, machine);
     }
+    const living = [...this.#seen.values()].filter(({ process }) => isAlive(process));
     return slot === undefined ? living : living.filter((machine) => machine.slot === slot);
   }
 
