@@ -1,3 +1,4 @@
 export * from './address.ts';
+export * from './conditions.ts';
 export * from './host.ts';
 export * from './random.ts';
