@@ -1,6 +1,7 @@
 export type { DiskOptions, SimDisk } from './disk.ts';
 export type { RunOptions, RunResult } from './driver.ts';
-export type { FabricOptions, Latency } from './fabric.ts';
+export type { FabricOptions } from './fabric.ts';
+export type { Latency } from './paths.ts';
 export { RandomStream } from './random-stream.ts';
 export { RealWorldAccess } from './real-world-trap.ts';
 export type { CrashOptions, SimHost } from './sim-host.ts';

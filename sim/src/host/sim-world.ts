@@ -103,7 +103,7 @@ export class SimWorld {
   partition(groupA: Iterable<string>, groupB: Iterable<string>): () => void {
     const a = new Set(groupA);
     const b = new Set(groupB);
-    const heals = [this.#fabric.cut({ from: a, to: b }), this.#fabric.cut({ from: b, to: a })];
+    const heals = [this.#fabric.paths.cut({ from: a, to: b }), this.#fabric.paths.cut({ from: b, to: a })];
     return () => {
       for (const heal of heals) heal();
     };
@@ -111,12 +111,12 @@ export class SimWorld {
 
   /** Lets nothing through from one group to the other; the way back stays open. */
   cutOneWay(from: Iterable<string>, to: Iterable<string>): () => void {
-    return this.#fabric.cut({ from: new Set(from), to: new Set(to) });
+    return this.#fabric.paths.cut({ from: new Set(from), to: new Set(to) });
   }
 
   /** Ends all cuts. */
   heal(): void {
-    this.#fabric.healAll();
+    this.#fabric.paths.healAll();
   }
 
   /** Calls `action` at a virtual time, as the world itself: to inject a fault, say. */

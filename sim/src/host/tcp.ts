@@ -202,7 +202,7 @@ export class TcpEndpoint implements TcpConnection, SendLink {
   roundTripMs(): number {
     const { fabric, machine } = this.#components;
     const remote = this.#remoteMachine ?? machine;
-    return fabric.latencyMs(machine, remote) + fabric.latencyMs(remote, machine);
+    return fabric.paths.latencyMs(machine, remote) + fabric.paths.latencyMs(remote, machine);
   }
 
   laterInKernel(delayMs: number, work: () => void): void {
@@ -345,8 +345,8 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     if (peer === undefined || remote === undefined || this.#isGone) return;
     this.#ackableBytes = this.#hasPeerEnded ? this.#receivedBytes : this.#ackLimit();
     const { fabric, machine, now } = this.#components;
-    if (fabric.isCut(machine, remote)) peer.#sender.noteLoss();
-    else peer.#sender.ackArrivesAt(now() + fabric.latencyMs(machine, remote), this.#ackableBytes);
+    if (fabric.paths.isCut(machine, remote)) peer.#sender.noteLoss();
+    else peer.#sender.ackArrivesAt(now() + fabric.paths.latencyMs(machine, remote), this.#ackableBytes);
   }
 
   /** Sends now; what the handler must hear of it comes later. */
