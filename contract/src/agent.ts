@@ -1,6 +1,8 @@
 /** What an agent is started with, what it reports, and the commands that ride back on the answer. */
 import * as z from 'zod';
 import { TorrentHolding } from './cluster.ts';
+import { Conditions } from './conditions.ts';
+import { FaultId, mostFaults } from './fault.ts';
 import {
   Address,
   ClusterName,
@@ -46,6 +48,8 @@ export const AgentConfig = z
     orphanMs: z.int().min(1_000),
     uploadBytesPerSecond: z.int().min(0),
     downloadBytesPerSecond: z.int().min(0),
+    /** The agent wraps its host in a ShapedHost, and connects from the address that it listens at. */
+    shaped: z.boolean().optional(),
     /** Of an ephemeral cluster: removed by the machine if it ends as an orphan. */
     ephemeralDirectory: z.string().min(1).optional(),
     /** Removed whole by the last orphan: when no process that an identity file below it names lives any more. */
@@ -108,6 +112,27 @@ export const Report = z
   .meta({ id: 'Report' });
 export type Report = z.infer<typeof Report>;
 
+/**
+ * What a shaped node is to live under: `base` as long as it lives, and the faults of now. The node
+ * ends each fault by its own monotonic clock, `forMs` after it began, also when nobody can tell it to; one that
+ * is no longer named ends at once.
+ *
+ * Durations, not times of day: a skewed clock is itself a fault. `ageMs` is how long the fault had lasted when
+ * this was sent, so that a machine that is launched in the middle of it does not live under it from the
+ * beginning. It does not count in the revision, and a node that sees a fault again keeps the earlier end of the
+ * two: a report that is repeated or an answer that is late prolong nothing.
+ */
+const Endure = z.object({
+  kind: z.literal('endure'),
+  base: Conditions,
+  faults: z
+    .array(
+      z.object({ id: FaultId, conditions: Conditions, forMs: z.number().min(0), ageMs: z.number().min(0) }),
+    )
+    .max(mostFaults),
+});
+export type Endure = z.infer<typeof Endure>;
+
 export const Command = z
   .discriminatedUnion('kind', [
     /** Join the DHT through these. */
@@ -126,6 +151,7 @@ export const Command = z
       metainfo: z.base64().optional(),
       contentRoot: z.string().optional(),
     }),
+    Endure,
     /** `over`: another generation has the slot. `drained`: finish cleanly. */
     z.object({ kind: z.literal('stop'), reason: z.enum(['over', 'drained']) }),
   ])

@@ -1,6 +1,7 @@
 /** A cluster: what is asked for (spec) and what is (views). */
 import * as z from 'zod';
 import { Address, ClusterName, ClusterUid, Generation, Role, SlotName, Term } from './identity.ts';
+import { NetworkSpec } from './network.ts';
 
 export const ClusterSpec = z
   .strictObject({
@@ -24,6 +25,8 @@ export const ClusterSpec = z
     /** Payload limits of each node; 0 is unlimited. */
     uploadBytesPerSecond: z.int().min(0).default(0),
     downloadBytesPerSecond: z.int().min(0).default(0),
+    /** The network that machines stand in. Needed, if only empty, by faults of network, clock and disk. */
+    network: NetworkSpec.optional(),
     /** Nothing of the cluster outlives it: machines remove their data when they end. */
     ephemeral: z.boolean().default(false),
   })
