@@ -121,6 +121,11 @@ export interface TcpHandler {
   onPayload?(): void;
   /** `queuedBytes` fell below half of `TcpConnection.highWaterBytes` after having been above it. */
   onDrain?(): void;
+  /**
+   * The peer has ended its side: nothing more arrives. A handler that has this must call `close` itself,
+   * once it has sent what it will; for one without it the connection closes by itself.
+   */
+  onEnd?(): void;
   /** A block given to `sendBlocks` could not be read. The connection is destroyed after this. */
   onReadError?(error: HostError): void;
   /** Exactly once: both sides are done. `error` is missing after an orderly end. */
@@ -148,6 +153,11 @@ export interface TcpConnection {
    * `target` undefined discards the bytes. A released target discards them too.
    */
   receivePayload(length: number, target: PieceBuffer | undefined, targetOffset: number): void;
+  /**
+   * While held, nothing is offered to the handler: arriving bytes wait with the network, where only so many
+   * find room, and then the sender waits. When let go, what the handler left is offered again, later.
+   */
+  holdInput(isHeld: boolean): void;
   /** Sends what is queued, then ends; onClose follows. */
   close(): void;
   /** Drops everything at once; onClose follows. */

@@ -44,6 +44,16 @@ export class ReceiveStream {
     return this.#inboxHead === this.#inbox.length;
   }
 
+  /** Whether nothing is left to be shown: what was shown and not consumed is old news. */
+  get isShown(): boolean {
+    return this.isEmpty && !this.#isLeftoverFresh;
+  }
+
+  /** Makes what was left over news again, for a handler that was not to be asked before. */
+  showAgain(): void {
+    this.#isLeftoverFresh = this.#leftover.length > 0;
+  }
+
   push(slices: readonly Slice[]): void {
     for (const slice of slices) this.#inbox.push(slice);
   }

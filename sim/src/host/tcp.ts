@@ -61,6 +61,7 @@ export class TcpEndpoint implements TcpConnection, SendLink {
   #receivedBytes = 0;
   #ackableBytes = 0;
   #hasPeerEnded = false;
+  #isEndTold = false;
   #wasAboveHighWater = false;
   #isInputHeld = false;
   #connectTimeout: SimEvent | undefined;
@@ -130,13 +131,15 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     this.#finish(error);
   }
 
-  // -------------------------------------------------------------- the simulator's own side
-
-  /** While held, arriving bytes wait in the kernel, and soon the sender waits for them to be taken. */
   holdInput(isHeld: boolean): void {
+    if (this.#isInputHeld === isHeld || this.#phase === 'closed') return;
     this.#isInputHeld = isHeld;
-    if (!isHeld) this.#components.process.later(0, () => this.#deliver());
+    if (isHeld) return;
+    this.#receiver.showAgain();
+    this.#components.process.later(0, () => this.#deliver());
   }
+
+  // -------------------------------------------------------------- the simulator's own side
 
   /** Starts the handshake. */
   connect(handler: TcpHandler, timeoutMs = DEFAULT_CONNECT_TIMEOUT_MS): void {
@@ -328,10 +331,16 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     this.#enter(() => this.#receiver.deliver(handler));
     if (this.#phase !== 'open') return;
     if (this.#ackLimit() > this.#ackableBytes) this.#acknowledge();
-    if (this.#hasPeerEnded && this.#receiver.isEmpty) {
-      this.#sender.end();
-      this.#pump();
-    }
+    if (!this.#isInputOver || this.#isEndTold) return;
+    this.#isEndTold = true;
+    if (handler.onEnd === undefined) this.close();
+    else this.#enter(() => handler.onEnd?.());
+    this.afterPump();
+  }
+
+  /** Whether the handler has been shown all that the peer will ever send. */
+  get #isInputOver(): boolean {
+    return this.#hasPeerEnded && this.#receiver.isShown && !this.#isInputHeld;
   }
 
   /** What the process leaves in the kernel is acknowledged up to a window. */
@@ -363,7 +372,7 @@ export class TcpEndpoint implements TcpConnection, SendLink {
         if (this.#phase === 'open') this.#enter(() => this.#handler?.onDrain?.());
       });
     }
-    if (this.#sender.isEndSent && this.#hasPeerEnded && this.#receiver.isEmpty) this.#finish(undefined);
+    if (this.#sender.isEndSent && this.#isInputOver) this.#finish(undefined);
   }
 
   #pumpSoon(): void {

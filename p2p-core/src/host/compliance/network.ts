@@ -103,6 +103,78 @@ export function describeNetwork(test: WorldTest): void {
       expect(server.closeError).toBeUndefined();
     });
 
+    test('a handler that hears of the end may go on sending, and closes when it has', async (world) => {
+      const server = new Probe();
+      const ended = Promise.withResolvers<void>();
+      const hears = Object.assign(server, { onEnd: () => ended.resolve() });
+      const { client } = await connectPair(world, new Probe(), hears);
+      client.connection.send(pattern(100_000, 7));
+      client.connection.close();
+      await ended.promise;
+      expect(sameBytes(server.received, pattern(100_000, 7))).toBe(true);
+      await pause(world, 20);
+      expect([server.closed, client.closed]).toEqual([false, false]);
+      server.connection.send(pattern(1_500_000, 8));
+      server.connection.close();
+      await client.until(() => client.closed);
+      await server.until(() => server.closed);
+      expect(sameBytes(client.received, pattern(1_500_000, 8))).toBe(true);
+      expect([server.closeError, client.closeError]).toEqual([undefined, undefined]);
+    });
+
+    test('held input is not offered and stops the sender; let go, all of it comes, leftovers first', async (world) => {
+      const server = new Probe();
+      server.consume = (view) => {
+        if (server.received.length > 0) return view.length;
+        server.connection.holdInput(true);
+        return Math.min(view.length, 3);
+      };
+      const { client } = await connectPair(world, new Probe(), server);
+      const sent = pattern(20 * 2 ** 20, 9);
+      client.connection.send(sent);
+      await server.until(() => server.received.length > 0);
+      client.connection.close();
+      await pause(world, 100);
+      expect(server.received.length).toBe(3);
+      expect(client.connection.queuedBytes).toBeGreaterThan(0);
+      expect(server.calls).toEqual(['open']);
+      // A count and a sum, for a Probe that keeps megabytes copies them at every view.
+      let count = 3;
+      let isSame = true;
+      server.onBytes = (view) => {
+        for (let at = 0; at < view.length && isSame; at++) isSame = view[at] === sent[count + at];
+        count += view.length;
+        return view.length;
+      };
+      server.connection.holdInput(false);
+      expect(count).toBe(3);
+      await server.until(() => server.closed);
+      expect([count, isSame, server.closeError]).toEqual([sent.length, true, undefined]);
+    });
+
+    test('input held in the middle comes on with no more arriving, payload included', async (world) => {
+      const server = new Probe();
+      const piece = world.machines[0].host.payload.allocatePiece(4);
+      let views = 0;
+      server.consume = (view) => {
+        views++;
+        if (views !== 1) return view.length;
+        server.connection.receivePayload(4, piece, 0);
+        server.connection.holdInput(true);
+        return 1;
+      };
+      const { client } = await connectPair(world, new Probe(), server);
+      client.connection.send(Uint8Array.of(1, 9, 9, 9, 9, 2, 3));
+      await server.until(() => views === 1);
+      await pause(world, 20);
+      expect([server.calls, views]).toEqual([['open'], 1]);
+      server.connection.holdInput(false);
+      await server.until(() => server.received.length === 3);
+      expect([...server.received]).toEqual([1, 2, 3]);
+      expect(server.calls).toEqual(['open', 'payload']);
+      piece.release();
+    });
+
     test('destroy drops everything at once and ends both sides, once', async (world) => {
       const { client, server } = await connectPair(world);
       client.connection.destroy();

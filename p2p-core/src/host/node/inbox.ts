@@ -70,6 +70,11 @@ export class Inbox {
     this.#checkLeft();
   }
 
+  /** Offers what was left over once more, for a handler that was not to be asked before. */
+  offerAgain(): void {
+    this.#feedBehind(new Uint8Array(0));
+  }
+
   /** Offers `view` to payload and handler in turn until neither takes more, and returns the rest. */
   #offer(view: Uint8Array): Uint8Array {
     let at = 0;

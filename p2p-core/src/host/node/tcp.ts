@@ -56,6 +56,7 @@ export class NodeTcpConnection implements TcpConnection {
   readonly #readBuffer = sharedReadBuffer ?? newReadBuffer();
   #closing = false;
   #destroyed = false;
+  #inputHeld = false;
   #error: HostError | undefined;
   #uncork: (() => void) | undefined;
 
@@ -91,7 +92,7 @@ export class NodeTcpConnection implements TcpConnection {
       this.#socket.destroy();
       throw error;
     }
-    this.#inbox = new Inbox(this.#handler, () => !this.#destroyed);
+    this.#inbox = new Inbox(this.#handler, () => !this.#destroyed && !this.#inputHeld);
     this.#listen();
     context.open.add(this);
   }
@@ -115,6 +116,13 @@ export class NodeTcpConnection implements TcpConnection {
 
   receivePayload(length: number, target: PieceBuffer | undefined, targetOffset: number): void {
     this.#inbox.receivePayload(length, target, targetOffset);
+  }
+
+  holdInput(isHeld: boolean): void {
+    if (this.#inputHeld === isHeld || this.#destroyed) return;
+    this.#inputHeld = isHeld;
+    if (isHeld) this.#socket.pause();
+    else process.nextTick(() => this.#letInput());
   }
 
   close(): void {
@@ -146,7 +154,10 @@ export class NodeTcpConnection implements TcpConnection {
 
   #listen(): void {
     const socket = this.#socket;
-    socket.on('end', () => this.close());
+    socket.on('end', () => {
+      if (this.#handler.onEnd === undefined) this.close();
+      else this.#tell(() => this.#handler.onEnd?.());
+    });
     socket.on('timeout', () => {
       // Before `close` the only timeout is the one of connecting.
       if (!this.#closing)
@@ -162,6 +173,13 @@ export class NodeTcpConnection implements TcpConnection {
       this.#context.open.delete(this);
       this.#context.guard(() => this.#handler.onClose(this.#error));
     });
+  }
+
+  /** What was left over comes before what the socket will read. */
+  #letInput(): void {
+    if (this.#inputHeld || this.#destroyed) return;
+    this.#tell(() => this.#inbox.offerAgain());
+    if (!this.#inputHeld) this.#socket.resume();
   }
 
   /** The socket is connected: tells the handler so. */
