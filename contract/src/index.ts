@@ -1,6 +1,7 @@
 export * from './agent.ts';
 export * from './client.ts';
 export * from './cluster.ts';
+export * from './combine-conditions.ts';
 export * from './conditions.ts';
 export * from './endpoints.ts';
 export * from './events.ts';
