@@ -1,4 +1,5 @@
 export * from './agent.ts';
+export * from './bundle.ts';
 export * from './client.ts';
 export * from './cluster.ts';
 export * from './combine-conditions.ts';
@@ -10,4 +11,8 @@ export * from './identity.ts';
 export * from './network.ts';
 export * from './openapi.ts';
 export * from './problem.ts';
+export * from './quantities.ts';
 export * from './ring.ts';
+export * from './scenario.ts';
+export * from './scenario-issues.ts';
+export * from './spoken.ts';

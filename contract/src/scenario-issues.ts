@@ -1,0 +1,70 @@
+/** From what zod finds wrong in a scenario to a field and a sentence for whoever wrote it. */
+import type * as z from 'zod';
+import { spokenField } from './spoken.ts';
+
+export interface ScenarioIssue {
+  /** Of the field, in the words of the file; empty for the whole. */
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+/** In the order of the fields, one a finding. */
+export function scenarioIssues(error: z.ZodError): ScenarioIssue[] {
+  return error.issues.map((issue) => {
+    const { path, ...found } = deepest(issue);
+    return {
+      path: path.map((part) => (typeof part === 'number' ? part : String(part))),
+      message: sentence(found),
+    };
+  });
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** Of a field that may take several forms, what is wrong with the form that came closest, if one did. */
+function deepest(issue: Issue): Issue {
+  if (issue.code !== 'invalid_union' || issue.message !== 'Invalid input') return issue;
+  const inner = issue.errors.flat().map((each) => deepest(each));
+  const [best] = inner.sort((one, other) => other.path.length - one.path.length);
+  const isClear = best !== undefined && (best.path.length > 0 || inner.length === 1);
+  if (isClear) return { ...best, path: [...issue.path, ...best.path] } as Issue;
+  // None came closer than another: what each of them wants.
+  const wanted = [...new Set(inner.map(({ message }) => message))].join(' Or: ');
+  return { ...issue, message: wanted } as Issue;
+}
+
+function sentence(issue: Omit<Issue, 'path'>): string {
+  const found = issue as Issue;
+  switch (found.code) {
+    case 'unrecognized_keys':
+      return found.keys.map(unknownField).join(' ');
+    case 'invalid_type':
+      return found.input === undefined && found.message.includes('received undefined')
+        ? 'This must be given.'
+        : capital(found.message.replace(/^Invalid input: /, ''));
+    case 'too_small':
+    case 'too_big':
+      return limitSentence(found);
+    default:
+      return capital(found.message.replace(/^Invalid (input|string): /, ''));
+  }
+}
+
+function limitSentence(issue: Extract<Issue, { code: 'too_small' | 'too_big' }>): string {
+  const counted = issue.origin === 'string' ? ' characters' : issue.origin === 'array' ? ' entries' : '';
+  return issue.code === 'too_small'
+    ? `The least is ${issue.minimum}${counted}.`
+    : `The most is ${issue.maximum}${counted}.`;
+}
+
+function unknownField(key: string): string {
+  const { name } = spokenField(key);
+  return name === key
+    ? `There is no field ${key} here.`
+    : `There is no field ${key} here: write ${name}, and the unit with the value.`;
+}
+
+function capital(text: string): string {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
