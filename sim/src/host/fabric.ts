@@ -3,22 +3,17 @@
  * serialise what goes over them. Knows nothing of sockets.
  */
 import type { EventQueue } from './event-queue.ts';
+import type { Link } from './links.ts';
 import type { PathEnd, PathOptions } from './paths.ts';
 import { Paths } from './paths.ts';
 
 export type FabricOptions = PathOptions;
 
-/** What the fabric knows of a machine. Rates may change at any time and count for what is sent after. */
+/** What the fabric knows of a machine. */
 export interface FabricNode extends PathEnd {
-  upBytesPerSecond: number;
-  downBytesPerSecond: number;
-  /** When the link will have sent, or taken in, all it was given. */
-  upFreeAtMs: number;
-  downFreeAtMs: number;
+  readonly up: Link;
+  readonly down: Link;
 }
-
-/** A link drops datagrams rather than let them wait longer than this for their turn. */
-const MAX_QUEUE_DELAY_MS = 1_000;
 
 export class Fabric {
   readonly paths: Paths;
@@ -37,7 +32,7 @@ export class Fabric {
   /** A datagram: may be lost, doubled, overtaken. `arrive` is called once per copy that gets there. */
   sendDatagram(from: FabricNode, to: FabricNode, lengthBytes: number, arrive: () => void): void {
     if (this.paths.losesDatagram(from, to)) return;
-    if (from !== to && from.upFreeAtMs - this.#now() > MAX_QUEUE_DELAY_MS) return;
+    if (from !== to && !from.up.takesDatagram) return;
     this.#sendCopy(from, to, lengthBytes, arrive);
     if (this.paths.doublesDatagram(from, to)) this.#sendCopy(from, to, lengthBytes, arrive);
   }
@@ -71,16 +66,14 @@ export class Fabric {
   #sendCopy(from: FabricNode, to: FabricNode, lengthBytes: number, arrive: () => void): void {
     const arrivalMs = this.#arrival(from, to, this.#departure(from, to, lengthBytes));
     this.#queue.add(arrivalMs, () => {
-      if (this.paths.isCut(from, to) || to.downFreeAtMs - arrivalMs > MAX_QUEUE_DELAY_MS) return;
+      if (this.paths.isCut(from, to) || (from !== to && !to.down.takesDatagram)) return;
       this.#passDownlink(from, to, lengthBytes, arrive);
     });
   }
 
   #departure(from: FabricNode, to: FabricNode, lengthBytes: number): number {
     const now = this.#now();
-    if (from === to || from.upBytesPerSecond === Number.POSITIVE_INFINITY) return now;
-    from.upFreeAtMs = Math.max(now, from.upFreeAtMs) + (lengthBytes * 1_000) / from.upBytesPerSecond;
-    return from.upFreeAtMs;
+    return from === to ? now : from.up.passSmall(now, lengthBytes);
   }
 
   #arrival(from: FabricNode, to: FabricNode, departureMs: number): number {
@@ -90,11 +83,7 @@ export class Fabric {
   }
 
   #passDownlink(from: FabricNode, to: FabricNode, lengthBytes: number, arrive: () => void): void {
-    if (from === to || to.downBytesPerSecond === Number.POSITIVE_INFINITY) {
-      arrive();
-      return;
-    }
-    to.downFreeAtMs = Math.max(this.#now(), to.downFreeAtMs) + (lengthBytes * 1_000) / to.downBytesPerSecond;
-    this.#queue.add(to.downFreeAtMs, arrive);
+    if (from === to || to.down.isUnlimited) arrive();
+    else this.#queue.add(to.down.passSmall(this.#now(), lengthBytes), arrive);
   }
 }

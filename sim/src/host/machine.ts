@@ -5,6 +5,7 @@
 import { HostError } from '@skep/p2p-core/host';
 import type { SimDisk } from './disk.ts';
 import type { FabricNode } from './fabric.ts';
+import { Link, type LinkClock } from './links.ts';
 import type { RandomStream } from './random-stream.ts';
 import type { TcpEndpoint } from './tcp.ts';
 import type { TracedMachine } from './trace.ts';
@@ -97,10 +98,8 @@ export class Machine implements FabricNode, TracedMachine {
   readonly listeners: PortTable<ListenerBinding>;
   readonly udp: PortTable<UdpBinding>;
   readonly connections = new Set<TcpEndpoint>();
-  upBytesPerSecond: number;
-  downBytesPerSecond: number;
-  upFreeAtMs = 0;
-  downFreeAtMs = 0;
+  readonly up: Link;
+  readonly down: Link;
   /** By how much wallTime is wrong. */
   clockSkewMs = 0;
   /** Off: packets to it vanish. On without a process: they are refused. */
@@ -109,6 +108,7 @@ export class Machine implements FabricNode, TracedMachine {
   constructor(options: {
     ordinal: number;
     address: string;
+    clock: LinkClock;
     disk: SimDisk;
     random: RandomStream;
     upBytesPerSecond?: number | undefined;
@@ -118,10 +118,26 @@ export class Machine implements FabricNode, TracedMachine {
     this.address = options.address;
     this.disk = options.disk;
     this.random = options.random;
-    this.upBytesPerSecond = options.upBytesPerSecond ?? Number.POSITIVE_INFINITY;
-    this.downBytesPerSecond = options.downBytesPerSecond ?? Number.POSITIVE_INFINITY;
+    this.up = new Link(options.clock, options.upBytesPerSecond);
+    this.down = new Link(options.clock, options.downBytesPerSecond);
     this.listeners = new PortTable(this);
     this.udp = new PortTable(this);
+  }
+
+  get upBytesPerSecond(): number {
+    return this.up.bytesPerSecond;
+  }
+
+  set upBytesPerSecond(rate: number) {
+    this.up.bytesPerSecond = rate;
+  }
+
+  get downBytesPerSecond(): number {
+    return this.down.bytesPerSecond;
+  }
+
+  set downBytesPerSecond(rate: number) {
+    this.down.bytesPerSecond = rate;
   }
 }
 

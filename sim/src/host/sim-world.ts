@@ -77,6 +77,7 @@ export class SimWorld {
     const machine: Machine = new Machine({
       ordinal: this.#machines.size,
       address,
+      clock: { queue: this.#queue, now: () => this.#nowMs },
       random: new RandomStream(seed, `network/${address}`),
       disk: new SimDisk(
         {

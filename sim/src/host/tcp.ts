@@ -196,10 +196,7 @@ export class TcpEndpoint implements TcpConnection, SendLink {
 
   canMerge(): boolean {
     const { machine } = this.#components;
-    return (
-      machine.upBytesPerSecond === Number.POSITIVE_INFINITY &&
-      this.#remoteMachine?.downBytesPerSecond === Number.POSITIVE_INFINITY
-    );
+    return machine.up.isUnlimited && this.#remoteMachine?.down.isUnlimited === true;
   }
 
   roundTripMs(): number {
