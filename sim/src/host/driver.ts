@@ -55,16 +55,15 @@ export function drive(world: Driven, options: RunOptions): Promise<RunResult> {
   const step = (): RunResult['reason'] | undefined => {
     if (until?.() === true) return 'condition';
     if (events >= maxEvents) return 'events';
-    const event = world.queue.peek();
-    if (event === undefined || event.timeMs > untilMs) {
+    const timeMs = world.queue.nextTimeMs();
+    if (timeMs > untilMs || timeMs === Number.POSITIVE_INFINITY) {
       if (untilMs === Number.POSITIVE_INFINITY) return 'idle';
       world.advanceTo(untilMs);
       return 'time';
     }
-    world.queue.pop();
-    world.advanceTo(event.timeMs);
+    world.advanceTo(timeMs);
     events++;
-    event.fire();
+    world.queue.pop()!.fire();
     return undefined;
   };
 

@@ -3,7 +3,7 @@
  * scenario sees the controls: crash, pause, resume, restart, the disk, the clock's error, the link rates.
  */
 import { hash } from 'node:crypto';
-import type { Clock, Compute, Files, Host, Http, Network, Payload, Random } from '@skep/p2p-core/host';
+import type { Clock, Compute, Files, Host, Http, Network, Payload, Random, Timer } from '@skep/p2p-core/host';
 import type { SimDisk } from './disk.ts';
 import type { Fabric } from './fabric.ts';
 import { SimFiles } from './files.ts';
@@ -147,22 +147,14 @@ class SimClock implements Clock {
     return this.#components.wallTime();
   }
 
-  setTimer(delayMs: number, callback: () => void): { cancel(): void } {
+  setTimer(delayMs: number, callback: () => void): Timer {
     const { process } = this.#components;
-    if (process.isDead) return { cancel: () => undefined };
-    let isCancelled = false;
-    const event = process.later(Math.max(delayMs || 0, 0), () => {
-      // Cancelled while a pause held it back.
-      if (!isCancelled) callback();
-    });
-    return {
-      cancel: () => {
-        isCancelled = true;
-        process.cancel(event);
-      },
-    };
+    return process.isDead ? NEVER : process.later(Math.max(delayMs || 0, 0), callback);
   }
 }
+
+/** The timer of dead code. */
+const NEVER: Timer = { cancel: () => undefined };
 
 const HMAC_BLOCK_BYTES = 64;
 

@@ -1,14 +1,49 @@
 /**
  * One life of one process on a simulated machine, and the gate to its code: everything the world tells it
- * passes through `enter`. A paused process (SIGSTOP) is told late, a dead one never again: its timers do
+ * passes through here. A paused process (SIGSTOP) is told late, a dead one never again: its timers do
  * not fire, its promises never settle, what it still calls does nothing.
  */
-import type { EventQueue, SimEvent } from './event-queue.ts';
+import type { EventQueue } from './event-queue.ts';
+import { SimEvent } from './event-queue.ts';
 
 /** What a process needs of the world it lives in. */
 export interface ProcessWorld {
   readonly queue: EventQueue;
   readonly nowMs: number;
+}
+
+/** Something due in a process's code. Once cancelled it never comes, though a pause had held it back. */
+export class ProcessCall extends SimEvent {
+  readonly #process: SimProcess;
+  #callback: (() => void) | undefined;
+
+  constructor(process: SimProcess, callback: () => void) {
+    super();
+    this.#process = process;
+    this.#callback = callback;
+  }
+
+  fire(): void {
+    const { state } = this.#process;
+    if (state === 'paused') this.#process.enter(() => this.fire());
+    else if (state === 'running') this.#run();
+  }
+
+  cancel(): void {
+    this.#callback = undefined;
+    this.#process.cancel(this);
+  }
+
+  #run(): void {
+    const callback = this.#callback;
+    if (callback === undefined) return;
+    this.#callback = undefined;
+    try {
+      callback();
+    } catch (error) {
+      this.#process.report(error);
+    }
+  }
 }
 
 export class SimProcess {
@@ -46,8 +81,10 @@ export class SimProcess {
   }
 
   /** Schedules a call into the process. */
-  later(delayMs: number, callback: () => void): SimEvent {
-    return this.#world.queue.add(this.#world.nowMs + delayMs, () => this.enter(callback));
+  later(delayMs: number, callback: () => void): ProcessCall {
+    const call = new ProcessCall(this, callback);
+    this.#world.queue.schedule(this.#world.nowMs + delayMs, call);
+    return call;
   }
 
   /** Schedules what the machine does for the process: it goes on while that is paused, not once it is dead. */
