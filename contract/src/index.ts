@@ -12,6 +12,7 @@ export * from './network.ts';
 export * from './openapi.ts';
 export * from './problem.ts';
 export * from './quantities.ts';
+export * from './region-latencies.ts';
 export * from './ring.ts';
 export * from './scenario.ts';
 export * from './scenario-issues.ts';
