@@ -7,6 +7,7 @@ import { join } from 'node:path';
 
 const benchmarks: Record<string, string> = {
   seam: '1 GiB file to file over loopback through the Host seam, beside the same without it',
+  truth: 'small swarms on links that the kernel shapes (root), beside the same in the simulator',
   transfer: '1 GiB from `skep seed` to `skep get`, beside aria2 and libtorrent',
 };
 
