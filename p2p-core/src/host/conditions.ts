@@ -12,6 +12,7 @@ export interface Conditions {
   readonly disk?: DiskConditions;
 }
 
+/** Rates of what is on the wire, IP headers included. */
 export interface LinkConditions {
   readonly upBytesPerSecond?: number;
   readonly downBytesPerSecond?: number;
@@ -49,6 +50,6 @@ export interface DiskConditions {
   /** 0 to 1, of operations: they reject io. */
   readonly readErrorRate?: number;
   readonly writeErrorRate?: number;
-  /** 0 to 1, of reads of payload: one byte comes back wrong, which a hash tells. */
+  /** 0 to 1, of reads of payload: they come back wrong, which a hash tells. */
   readonly corruptReadRate?: number;
 }
