@@ -15,6 +15,7 @@ import {
   TorrentView,
 } from './cluster.ts';
 import { ClusterEvent } from './events.ts';
+import { Fault, FaultId, FaultView } from './fault.ts';
 import { ClusterName, InfoHash, SlotName } from './identity.ts';
 import { LeaseAnswer, LeaseRequest, RedeploymentRequest } from './ring.ts';
 
@@ -43,6 +44,7 @@ const endpoint = <const E extends Endpoint>(entry: E): E => entry;
 
 const cluster = z.object({ cluster: ClusterName });
 const clusterSlot = z.object({ cluster: ClusterName, slot: SlotName });
+const clusterFault = z.object({ cluster: ClusterName, fault: FaultId });
 const clusterTorrent = z.object({ cluster: ClusterName, infoHash: InfoHash });
 
 export const endpoints = {
@@ -216,6 +218,35 @@ export const endpoints = {
     params: clusterTorrent,
     status: 204,
     response: 'none',
+  }),
+  injectFault: endpoint({
+    method: 'POST',
+    path: '/v1/clusters/{cluster}/faults',
+    access: 'admin',
+    summary: 'Does a fault to nodes. What lasts ends by itself, at the nodes too when they hear nobody.',
+    params: cluster,
+    body: Fault,
+    status: 201,
+    response: FaultView,
+  }),
+  listFaults: endpoint({
+    method: 'GET',
+    path: '/v1/clusters/{cluster}/faults',
+    access: 'viewer',
+    summary: 'The faults that were injected, newest first.',
+    params: cluster,
+    status: 200,
+    response: z.array(FaultView),
+  }),
+  cancelFault: endpoint({
+    method: 'DELETE',
+    path: '/v1/clusters/{cluster}/faults/{fault}',
+    access: 'admin',
+    summary:
+      'Ends a fault early; harmless if it is over. A node that it cuts off from the control API ends it at its time.',
+    params: clusterFault,
+    status: 200,
+    response: FaultView,
   }),
   listEvents: endpoint({
     method: 'GET',

@@ -22,6 +22,8 @@ export const eventKinds = [
   'redeployment-complete',
   'torrent-added',
   'torrent-removed',
+  'fault-injected',
+  'fault-over',
 ] as const;
 
 export const ClusterEvent = z

@@ -9,7 +9,10 @@ import { SlotName } from './identity.ts';
 /** How the control API is named among the nodes. */
 export const controlApiNode = 'control-api';
 
-/** A slot, or `control-api`. A slot's fault is that of the machine in it, and of its replacement while it lasts. */
+/**
+ * A slot, or `control-api`. Crash, pause and restart befall the machine that is in the slot then; the other
+ * faults befall the slot, its next machine too while they last.
+ */
 export const FaultNode = z.union([SlotName, z.literal(controlApiNode)]).meta({
   id: 'FaultNode',
   description: 'A slot, for instance bootstrap-2, or control-api.',
@@ -21,8 +24,10 @@ export const mostFaults = 1_000;
 
 const Slots = z.array(SlotName).min(1).max(mostRemotes);
 const Nodes = z.array(FaultNode).min(1).max(mostRemotes);
-/** From the injection on. At most a day: what is to last longer is how the cluster is, not its fault. */
-const ForMs = z.int().min(1).max(86_400_000);
+/** At most a day: what is to last longer is how the cluster is, not its fault. */
+const longestMs = 86_400_000;
+/** From the injection on. */
+const ForMs = z.int().min(1).max(longestMs);
 
 /** Ends the machine's process at once; with `power` what was not yet synced to its disk goes too, where the runner can. */
 export const CrashFault = z.strictObject({
@@ -46,7 +51,7 @@ export const RestartFault = z.strictObject({
 export const PartitionFault = z.strictObject({
   kind: z.literal('partition'),
   nodes: Nodes,
-  /** Default: all others, the control API included. */
+  /** Default: all others, the control API included. What is in `nodes` too is not meant. */
   from: Nodes.optional(),
   /** As seen from `nodes`: `out` is what they send, `in` what they receive. */
   way: z.enum(['both', 'in', 'out']),
@@ -61,7 +66,7 @@ export const DegradeFault = z
   .strictObject({
     kind: z.literal('degrade'),
     nodes: Nodes,
-    /** Default: all others, the control API included. */
+    /** Default: all others, the control API included. What is in `nodes` too is not meant. */
     with: Nodes.optional(),
     forMs: ForMs,
     ...LinkConditions.shape,
@@ -77,7 +82,8 @@ export const ClockFault = z.strictObject({
   kind: z.literal('clock'),
   nodes: Slots,
   skewMs: SkewMs,
-  forMs: ForMs,
+  /** Default: a day, which is for good as experiments go. */
+  forMs: ForMs.default(longestMs),
 });
 
 export const DiskFault = z

@@ -4,11 +4,16 @@
  */
 import * as z from 'zod';
 import { LinkConditions, PathImpairments } from './conditions.ts';
+import { controlApiNode, type FaultNode } from './fault.ts';
 import { Role, SlotName } from './identity.ts';
+import { type AwsRegion, awsRegions, regionLatencyMs } from './region-latencies.ts';
 
 const LatencyMs = z.number().min(0).max(60_000);
 
-export const RegionName = z.string().regex(/^[a-z]{2}(-[a-z]+){1,3}-[1-9]$/);
+/** An AWS region whose latencies to the others are published. */
+const RegionName = z
+  .enum(awsRegions as [AwsRegion, ...AwsRegion[]])
+  .meta({ id: 'RegionName', description: 'An AWS region, for instance eu-central-1.' });
 
 export const NetworkSpec = z
   .strictObject({
@@ -48,3 +53,38 @@ export const NetworkSpec = z
       'The network that machines stand in. With one, even an empty one, each has an address of its own and can be partitioned, degraded, and have its clock and disk made worse.',
   });
 export type NetworkSpec = z.infer<typeof NetworkSpec>;
+
+/**
+ * One way, in ms; the same in both directions. `one` and `other` are slots, or `control-api`, which stands in
+ * the first region.
+ */
+export function latencyBetweenMs({ latencyMs }: NetworkSpec, one: FaultNode, other: FaultNode): number {
+  if (typeof latencyMs === 'number') return latencyMs;
+  if ('regions' in latencyMs) {
+    return regionLatencyMs(regionOf(latencyMs.regions, one), regionOf(latencyMs.regions, other));
+  }
+  const { minMs, maxMs } = latencyMs;
+  return minMs + (maxMs - minMs) * fractionOf(one < other ? `${one} ${other}` : `${other} ${one}`);
+}
+
+/** Slots of each role stand in the regions in turn, so that every region has some of both. */
+export function regionOf(regions: readonly AwsRegion[], node: FaultNode): AwsRegion {
+  const ordinal = node === controlApiNode ? 1 : Number(node.slice(node.indexOf('-') + 1));
+  return regions[(ordinal - 1) % regions.length]!;
+}
+
+/** What the slot's link carries. */
+export function linkOf({ links = {} }: NetworkSpec, role: Role, slot: SlotName): LinkConditions | undefined {
+  return links.bySlot?.[slot] ?? links.byRole?.[role] ?? links.default;
+}
+
+/** Evenly spread over [0, 1), and the same for the same text everywhere: FNV-1a, mixed as mulberry32 does. */
+function fractionOf(text: string): number {
+  let mixed = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) {
+    mixed = Math.imul(mixed ^ text.charCodeAt(index), 0x01000193);
+  }
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 1 | mixed);
+  mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed);
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+}

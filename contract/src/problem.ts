@@ -12,6 +12,7 @@ export const ProblemCode = z.enum([
   'node-not-found',
   'torrent-exists',
   'bad-metainfo',
+  'fault-not-possible',
   'old-term',
   'wrong-generation',
   'generation-over',

@@ -4,6 +4,7 @@ import type { Clock } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import { type Clusters, gone } from './clusters.ts';
 import { commandsFor, revisionOf } from './decisions/commands.ts';
+import type { Surroundings } from './decisions/conditions.ts';
 import { changesAnything, decideReport, isOver } from './decisions/report.ts';
 import { machineKey } from './decisions/rows.ts';
 import type { Liveness } from './liveness.ts';
@@ -15,6 +16,7 @@ export interface AgentReportsComponents {
   readonly clusters: Clusters;
   readonly liveness: Liveness;
   readonly wakeups: Wakeups;
+  readonly surroundings: () => Surroundings;
   /** SHA-256 to hexadecimal. */
   readonly hash: (text: string) => string;
 }
@@ -55,7 +57,7 @@ export class AgentReports {
     eventsTaken: number,
     signal: AbortSignal,
   ): Promise<Omit<ReportAnswer, 'lamport'>> {
-    const { clock, wakeups, hash } = this.#components;
+    const { clock, clusters, wakeups, surroundings, hash } = this.#components;
     const dueMs = clock.now() + (report.events.length > 0 ? 0 : report.waitMs);
     const key = `${record.uid}/${machineKey(report.machine.slot, report.machine.generation)}`;
     const self = Symbol(key);
@@ -63,7 +65,7 @@ export class AgentReports {
     wakeups.wake(key);
     try {
       for (;;) {
-        const commands = commandsFor(record, this.#machine(record, report));
+        const commands = commandsFor(record, this.#machine(record, report), surroundings(), clusters.now());
         const revision = revisionOf(commands, hash);
         if (revision !== report.revision) return { revision, eventsTaken, commands: [...commands] };
         const leftMs = dueMs - clock.now();

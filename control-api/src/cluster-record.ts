@@ -4,6 +4,7 @@ import type { Change, ClusterState } from './decisions/decision.ts';
 import {
   type AboutRow,
   type EffectRow,
+  type FaultRow,
   type LeaseRow,
   type MachineRow,
   machineKey,
@@ -25,6 +26,7 @@ const tableNames: readonly TableName[] = [
   'redeployments',
   'torrents',
   'effects',
+  'faults',
 ];
 
 type Maps = { readonly [T in TableName]: Map<string, Tables[T]> };
@@ -71,6 +73,9 @@ export class ClusterRecord implements ClusterState {
   }
   get effects(): ReadonlyMap<string, EffectRow> {
     return this.#maps.effects;
+  }
+  get faults(): ReadonlyMap<string, FaultRow> {
+    return this.#maps.faults;
   }
 
   machineByToken(tokenSha256: string): MachineRow | undefined {

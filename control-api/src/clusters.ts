@@ -252,10 +252,11 @@ export class Clusters {
 }
 
 /** The latest moment that the rows tell of. */
-function newestTime({ about, lease, machines, redeployments }: ClusterState): number {
+function newestTime({ about, lease, machines, redeployments, faults }: ClusterState): number {
   let newestMs = Math.max(about.createdAtMs, lease.untilMs - about.spec.leaseMs);
   for (const { sinceMs } of machines.values()) newestMs = Math.max(newestMs, sinceMs);
   for (const { askedAtMs } of redeployments.values()) newestMs = Math.max(newestMs, askedAtMs);
+  for (const { injectedAtMs } of faults.values()) newestMs = Math.max(newestMs, injectedAtMs);
   return newestMs;
 }
 

@@ -41,7 +41,7 @@ describe('a cluster', () => {
     );
     const agent = await world.agent('bootstrap-1');
     expect(agent.launched.config).toMatchObject({
-      apiUrl: 'http://api',
+      apiUrl: 'http://10.9.9.9',
       role: 'bootstrap',
       generation: 1,
       attempt: 1,

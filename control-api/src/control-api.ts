@@ -8,6 +8,7 @@ import { Clusters } from './clusters.ts';
 import { hashText, joinSecret, ringKey } from './credentials.ts';
 import type { ClusterState } from './decisions/decision.ts';
 import { decideDelete } from './decisions/deletion.ts';
+import { Faults } from './faults.ts';
 import { createHandlers } from './handlers.ts';
 import { Healing } from './healing.ts';
 import { Liveness } from './liveness.ts';
@@ -79,6 +80,7 @@ export async function createControlApi(
   const clusters = new Clusters(components);
   await clusters.load();
   const healing = new Healing({ clock, clusters, liveness }, { drainMs: stopGraceMs, onTrouble });
+  const faults = new Faults({ host, clusters, launcher, healing }, { baseUrl: options.baseUrl, onTrouble });
   const reconciler = new Reconciler(
     { clock, random, clusters, launcher, wakeups },
     {
@@ -90,10 +92,17 @@ export async function createControlApi(
     },
   );
   const hash = (text: string) => hashText(compute, text);
-  const reports = new AgentReports({ clock, clusters, liveness, wakeups, hash });
+  const reports = new AgentReports({
+    clock,
+    clusters,
+    liveness,
+    wakeups,
+    surroundings: () => faults.surroundings,
+    hash,
+  });
   const streams = { clock, journal, liveness, wakeups, now: () => clusters.now() };
   const handlers = createHandlers(
-    { host, store, journal, launcher, clusters, liveness, healing, reports, streams },
+    { host, store, journal, launcher, clusters, liveness, healing, faults, reports, streams },
     options,
   );
   const routes = createRoutes(
@@ -108,11 +117,13 @@ export async function createControlApi(
   return {
     handler: (request) => routes.fetch(request),
     async start() {
+      await faults.start();
       await reconciler.start();
       healing.start();
     },
     async stop() {
       healing.stop();
+      faults.stop();
       wakeups.close();
       await reconciler.stop();
     },
@@ -166,5 +177,6 @@ function configFor(host: Host, options: ControlApiOptions, state: ClusterState, 
     orphanMs: spec.orphanMs,
     uploadBytesPerSecond: spec.uploadBytesPerSecond,
     downloadBytesPerSecond: spec.downloadBytesPerSecond,
+    ...(spec.network === undefined ? {} : { shaped: true }),
   };
 }

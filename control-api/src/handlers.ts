@@ -1,5 +1,11 @@
 /** What each endpoint does, once its request is validated and its caller known: decide, commit, answer. */
-import { type EndpointName, type Endpoints, formatMachineId, type MachineId } from '@skep/contract';
+import {
+  type ClusterSpec,
+  type EndpointName,
+  type Endpoints,
+  formatMachineId,
+  type MachineId,
+} from '@skep/contract';
 import { toHex } from '@skep/p2p-core/bytes';
 import type { Host } from '@skep/p2p-core/host';
 import { formatMagnet, type Metainfo, MetainfoError, parseMetainfo } from '@skep/p2p-core/metainfo';
@@ -16,13 +22,14 @@ import { decideLease } from './decisions/lease.ts';
 import type { MachineRow, SlotRow, TorrentRow } from './decisions/rows.ts';
 import { decideAddTorrent, decideRemoveTorrent } from './decisions/torrents.ts';
 import { type EventStreamComponents, eventStream } from './event-stream.ts';
+import type { Faults } from './faults.ts';
 import type { Healing } from './healing.ts';
 import type { Liveness } from './liveness.ts';
 import type { Journal } from './ports/journal.ts';
 import { LaunchError, type Launcher, machineRef, type SlotAddresses } from './ports/launcher.ts';
 import type { Store } from './ports/store.ts';
 import { ProblemError } from './problems.ts';
-import { clusterView, leaseView, nodeView, nodeViews, torrentView } from './views.ts';
+import { clusterView, faultView, leaseView, nodeView, nodeViews, torrentView } from './views.ts';
 
 type Output<T> = T extends z.ZodType ? z.output<T> : undefined;
 type Part<E, K extends string> = E extends { readonly [P in K]: infer S } ? Output<S> : undefined;
@@ -58,6 +65,7 @@ export interface HandlerComponents {
   readonly clusters: Clusters;
   readonly liveness: Liveness;
   readonly healing: Healing;
+  readonly faults: Faults;
   readonly reports: AgentReports;
   readonly streams: EventStreamComponents;
 }
@@ -65,22 +73,24 @@ export interface HandlerComponents {
 export interface HandlerOptions {
   readonly version: string;
   readonly masterSecret: Uint8Array;
+  /** Every cluster is given a network, if only an empty one, so that every fault can be done to it. */
+  readonly alwaysShaped?: boolean;
 }
 
 export function createHandlers(components: HandlerComponents, options: HandlerOptions): Handlers {
-  const { host, store, journal, launcher, clusters, liveness, healing, reports } = components;
+  const { host, store, journal, launcher, clusters, liveness, healing, faults, reports } = components;
   const now = () => clusters.now();
   const find = (name: string): ClusterRecord => {
     const record = clusters.byName(name);
     if (record === undefined) throw gone(name);
     return record;
   };
-  const allocate = async (count: number): Promise<readonly SlotAddresses[]> => {
+  const allocate = async (count: number, spec: ClusterSpec): Promise<readonly SlotAddresses[]> => {
     const taken = clusters
       .all()
       .flatMap((record) => [...record.slots.values()].map((slot) => slot.addresses));
     try {
-      return await launcher.allocate(count, taken);
+      return await launcher.allocate(count, taken, { ownHosts: spec.network !== undefined });
     } catch (error) {
       if (!(error instanceof LaunchError)) throw error;
       throw new ProblemError({ code: 'no-free-address', detail: error.message }, { cause: error });
@@ -97,7 +107,8 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
       return { ok: true, version: options.version };
     },
 
-    async createCluster({ body: spec }) {
+    async createCluster({ body }) {
+      const spec = options.alwaysShaped ? { network: { latencyMs: 0 }, ...body } : body;
       const known = clusters.byName(spec.name);
       if (known !== undefined) {
         const deleting =
@@ -107,7 +118,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
           detail: `${spec.name} exists${deleting} take another name`,
         });
       }
-      const addresses = await allocate(slotCount(spec));
+      const addresses = await allocate(slotCount(spec), spec);
       const uid = toHex(host.random.bytes(16));
       const record = await clusters.create(spec.name, uid, decideCreateCluster(spec, uid, addresses, now()));
       return clusterView(record, liveness, now());
@@ -132,7 +143,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
 
     async addNode({ params, body }) {
       const record = find(params.cluster);
-      const [addresses] = await allocate(1);
+      const [addresses] = await allocate(1, record.about.spec);
       const slot = await clusters.transact(record, (state, at) => decideAddNode(state, body, addresses!, at));
       return nodeView(record, slot, liveness, now());
     },
@@ -224,6 +235,19 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
     async removeTorrent({ params }) {
       await clusters.transact(find(params.cluster), (state) => decideRemoveTorrent(state, params.infoHash));
       return undefined;
+    },
+
+    async injectFault({ params, body }) {
+      return faultView(await faults.inject(find(params.cluster), body));
+    },
+
+    async listFaults({ params }) {
+      const rows = [...find(params.cluster).faults.values()];
+      return rows.sort((one, other) => Number(other.id) - Number(one.id)).map(faultView);
+    },
+
+    async cancelFault({ params }) {
+      return faultView(await faults.cancel(find(params.cluster), params.fault));
     },
 
     async listEvents({ params, query }) {

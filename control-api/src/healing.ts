@@ -59,13 +59,14 @@ export class Healing {
       const heard = liveness.of(record.uid, ask);
       const recently = heartbeatAgeMs(heard?.atMs, now) <= heardIntervals * state.about.spec.reportIntervalMs;
       const dead = state.machines.get(machineKey(ask.slot, ask.generation))?.state === 'dead';
-      const reportedTerm = this.#reportedTerm(record);
+      const reportedTerm = this.reportedTerm(record);
       const told = { ...ask, heard: recently && !dead, drainMs: this.#drainMs, reportedTerm };
       return decideRedeployment(state, told, now);
     });
   }
 
-  #reportedTerm(record: ClusterRecord): number {
+  /** The highest term that a bootstrap node has reported. */
+  reportedTerm(record: ClusterRecord): number {
     const terms = record.ring.members.map(
       (member) => this.#components.liveness.of(record.uid, member)?.report.ring?.term ?? 0,
     );

@@ -13,6 +13,7 @@ const titles: Record<ProblemCode, readonly [status: number, title: string]> = {
   'method-not-allowed': [405, 'Method not allowed'],
   'cluster-exists': [409, 'The cluster exists'],
   'cluster-deleting': [409, 'The cluster is being deleted'],
+  'fault-not-possible': [409, 'This fault is not possible here'],
   'torrent-exists': [409, 'The torrent exists'],
   'old-term': [409, 'The term is over'],
   'wrong-generation': [409, 'Another generation has the slot'],

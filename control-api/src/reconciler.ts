@@ -8,6 +8,7 @@ import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
 import { type ClusterState, currentMachine, type Decision } from './decisions/decision.ts';
 import { isEnded } from './decisions/deletion.ts';
+import { decideDone } from './decisions/faults.ts';
 import {
   decideExit,
   decideLaunched,
@@ -151,7 +152,8 @@ export class Reconciler {
       const effect = firstEffect(record, slot);
       if (effect === undefined || this.#stopped) return;
       if (effect.kind === 'launch') await this.#launch(record, effect);
-      else await this.#stop(record, effect);
+      else if (effect.kind === 'stop') await this.#stop(record, effect);
+      else await this.#disturb(record, effect);
     }
   }
 
@@ -159,12 +161,14 @@ export class Reconciler {
     const { clusters, launcher } = this.#components;
     if (!(await this.#until(record, effect, () => false))) return;
     const machine = this.#ref(record, effect);
+    const emptyDisk = record.machines.get(machineKey(effect.slot, effect.generation))?.emptyDisk;
     try {
       const { name } = await this.#gated(() =>
         launcher.launch({
           machine,
           config: this.#options.configFor(record, machine),
           ephemeral: record.about.spec.ephemeral,
+          ...(emptyDisk ? { emptyDisk } : {}),
         }),
       );
       await this.#transact(record, (state, now) => decideLaunched(state, effect, name, now));
@@ -195,6 +199,16 @@ export class Reconciler {
     }
     await this.#gated(() => this.#stopMachine(machine));
     await this.#transact(record, (state, now) => decideStopped(state, effect, now));
+  }
+
+  /** What a fault does to a machine. */
+  async #disturb(record: ClusterRecord, effect: EffectRow): Promise<void> {
+    const { launcher } = this.#components;
+    const machine = this.#ref(record, effect);
+    if (effect.kind === 'kill') await launcher.kill(machine, { power: effect.power ?? false });
+    else if (effect.kind === 'pause') await launcher.pause?.(machine);
+    else await launcher.resume?.(machine);
+    await this.#transact(record, (state) => decideDone(state, effect));
   }
 
   #stopMachine(machine: MachineRef): Promise<void> {

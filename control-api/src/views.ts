@@ -1,8 +1,8 @@
 /** What the API shows of a cluster: its rows, joined with what its machines report. */
-import type { ClusterView, LeaseView, NodeView, TorrentView } from '@skep/contract';
+import type { ClusterView, FaultView, LeaseView, NodeView, TorrentView } from '@skep/contract';
 import { type ClusterState, currentMachine } from './decisions/decision.ts';
 import { isHeld } from './decisions/lease.ts';
-import type { LeaseRow, SlotRow, TorrentRow } from './decisions/rows.ts';
+import type { FaultRow, LeaseRow, SlotRow, TorrentRow } from './decisions/rows.ts';
 import type { Liveness } from './liveness.ts';
 
 export function leaseView(lease: LeaseRow, now: number): LeaseView {
@@ -71,4 +71,8 @@ export function torrentView({
     seeds: seeds.map((seed) => seed.slot),
     leeches: leeches === 'all' ? 'all' : [...leeches],
   };
+}
+
+export function faultView({ machines: _, ...view }: FaultRow): FaultView {
+  return view;
 }

@@ -3,17 +3,26 @@
  * and a lost answer costs nothing.
  */
 import type { Command } from '@skep/contract';
+import { baseConditions, faultConditions, type Surroundings } from './conditions.ts';
 import type { ClusterState } from './decision.ts';
 import { type MachineRow, machineKey, type SlotRow, type TorrentRow } from './rows.ts';
 
-/** All that the machine should be doing now. */
-export function commandsFor(state: ClusterState, machine: MachineRow): readonly Command[] {
+/** All that the machine should be doing now. The time tells only the ages of faults. */
+export function commandsFor(
+  state: ClusterState,
+  machine: MachineRow,
+  surroundings: Surroundings,
+  now: number,
+): readonly Command[] {
   const slot = state.slots.get(machine.slot);
   if (slot === undefined || slot.generation !== machine.generation || machine.state === 'dead') {
     return [{ kind: 'stop', reason: 'over' }];
   }
   if (state.about.state === 'deleting') return [{ kind: 'stop', reason: 'drained' }];
-  const commands: Command[] = [{ kind: 'bootstrap-from', addresses: bootstrapAddresses(state, slot) }];
+  const commands: Command[] = [
+    { kind: 'bootstrap-from', addresses: bootstrapAddresses(state, slot) },
+    ...endure(state, slot, surroundings, now),
+  ];
   if (slot.role === 'bootstrap') {
     commands.push({ kind: 'form-ring', configuration: state.ring });
     commands.push({ kind: 'heed-deaths', deaths: knownDeaths(state) });
@@ -28,8 +37,10 @@ export function commandsFor(state: ClusterState, machine: MachineRow): readonly 
 
 /** A short name of a list of commands: equal exactly if they are. `hash` is SHA-256 to hexadecimal. */
 export function revisionOf(commands: readonly Command[], hash: (text: string) => string): string {
-  // An infohash already stands for the metainfo, which can be megabytes.
-  const text = JSON.stringify(commands, (key, value) => (key === 'metainfo' ? true : value));
+  // An infohash already stands for the metainfo, which can be megabytes; ages change all the time.
+  const text = JSON.stringify(commands, (key, value) =>
+    key === 'metainfo' || key === 'ageMs' ? true : value,
+  );
   return hash(text).slice(0, 16);
 }
 
@@ -44,6 +55,25 @@ function bootstrapAddresses(state: ClusterState, slot: SlotRow) {
       return machine?.state === 'joined' || machine?.state === 'serving';
     })
     .map((member) => state.slots.get(member.slot)!.addresses.listen);
+}
+
+function endure(
+  { about, slots, faults }: ClusterState,
+  slot: SlotRow,
+  surroundings: Surroundings,
+  now: number,
+): Command[] {
+  const { network } = about.spec;
+  if (network === undefined) return [];
+  const base = baseConditions(network, slots, slot, surroundings);
+  const borne = [...faults.values()].flatMap(({ id, fault, state, injectedAtMs, untilMs }) => {
+    if (state !== 'active') return [];
+    const conditions = faultConditions(fault, slots, slot.slot, surroundings);
+    if (conditions === undefined) return [];
+    return [{ id, conditions, forMs: untilMs - injectedAtMs, ageMs: Math.max(0, now - injectedAtMs) }];
+  });
+  if (borne.length === 0 && Object.keys(base).length === 0) return [];
+  return [{ kind: 'endure', base, faults: borne }];
 }
 
 function knownDeaths(state: ClusterState) {

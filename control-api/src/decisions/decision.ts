@@ -8,6 +8,7 @@ import {
   type AboutRow,
   type EffectRow,
   effectKey,
+  type FaultRow,
   type LeaseRow,
   type MachineRow,
   machineKey,
@@ -19,7 +20,7 @@ import {
   type TorrentRow,
 } from './rows.ts';
 
-/** A cluster as its rows say, read-only. Maps are by slot name, machine key, redeployment id, infohash, effect key. */
+/** A cluster as its rows say, read-only. Maps are by slot name, machine key, redeployment id, infohash, effect key, fault id. */
 export interface ClusterState {
   readonly about: AboutRow;
   readonly lease: LeaseRow;
@@ -29,6 +30,7 @@ export interface ClusterState {
   readonly redeployments: ReadonlyMap<string, RedeploymentRow>;
   readonly torrents: ReadonlyMap<string, TorrentRow>;
   readonly effects: ReadonlyMap<string, EffectRow>;
+  readonly faults: ReadonlyMap<string, FaultRow>;
 }
 
 export type Change = {
@@ -85,6 +87,7 @@ export const put = {
   redeployment: (value: RedeploymentRow): Change => ({ table: 'redeployments', id: value.id, value }),
   torrent: (value: TorrentRow): Change => ({ table: 'torrents', id: value.infoHash, value }),
   effect: (value: EffectRow): Change => ({ table: 'effects', id: effectKey(value), value }),
+  fault: (value: FaultRow): Change => ({ table: 'faults', id: value.id, value }),
 };
 
 export function remove(table: TableName, id: string): Change {

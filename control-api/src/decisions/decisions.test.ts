@@ -12,6 +12,7 @@ import type { EffectRow } from './rows.ts';
 import { decideWatchdog } from './watchdog.ts';
 
 const t0 = 1_000_000;
+const surroundings = { controlApiHosts: [], modelsNetwork: false };
 
 function apply<A>(state: ClusterRecord, decision: Decision<A>): A {
   if ('refusal' in decision) throw new Error(decision.refusal.code);
@@ -279,12 +280,13 @@ describe('commandsFor', () => {
         .toString(16)
         .padStart(16, '0');
     const state = serving();
-    const of = (slot: string) => commandsFor(state, currentMachine(state, state.slots.get(slot)!));
+    const of = (slot: string) =>
+      commandsFor(state, currentMachine(state, state.slots.get(slot)!), surroundings, t0);
     expect(revisionOf(of('peer-1'), hash)).toBe(revisionOf(of('peer-2'), hash));
     expect(revisionOf(of('bootstrap-1'), hash)).not.toBe(revisionOf(of('bootstrap-2'), hash));
     expect(of('bootstrap-1').map(({ kind }) => kind)).toEqual(['bootstrap-from', 'form-ring', 'heed-deaths']);
     const over = state.machines.get('peer-1@1')!;
     apply(state, decideRedeployment(state, { ...ask, slot: 'peer-1' }, t0));
-    expect(commandsFor(state, over)).toEqual([{ kind: 'stop', reason: 'over' }]);
+    expect(commandsFor(state, over, surroundings, t0)).toEqual([{ kind: 'stop', reason: 'over' }]);
   });
 });

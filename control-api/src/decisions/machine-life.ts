@@ -13,9 +13,7 @@ import {
   put,
   remove,
 } from './decision.ts';
-import { type EffectRow, effectKey, type MachineRow, machineKey } from './rows.ts';
-
-type Attempt = Pick<EffectRow, 'slot' | 'generation' | 'attempt'>;
+import { type Attempt, type EffectRow, effectKey, type MachineRow, machineKey } from './rows.ts';
 
 const nothing: Decided<undefined> = { answer: undefined };
 

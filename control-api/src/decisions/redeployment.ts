@@ -9,11 +9,14 @@
  * instead keep a ring with two dead of three from healing.
  */
 
+import type { RingConfiguration } from '@skep/contract';
 import { ringAddress } from './cluster-creation.ts';
 import {
   type Change,
   type ClusterState,
   currentMachine,
+  type Decided,
+  type DecidedEvent,
   type Decision,
   pendingLaunches,
   put,
@@ -28,7 +31,7 @@ export interface RedeploymentAsk {
   readonly generation: number;
   readonly term: number;
   readonly reason: string;
-  /** Who asks: a slot@generation, or `watchdog`. */
+  /** Who asks: a slot@generation, `watchdog`, or `fault ` and its id. */
   readonly by: string;
   /** It still reports, so it is told to stop and given `drainMs` before it is made to. */
   readonly heard: boolean;
@@ -37,6 +40,8 @@ export interface RedeploymentAsk {
   readonly reportedTerm: number;
 }
 
+/** Of whoever has a machine replaced on purpose: no storm, so no budget counts it. */
+export const faultPrefix = 'fault ';
 const budgetWindowMs = 60_000;
 /** No agent can put its ring's terms out of reach by a single report. */
 const largestTermLead = 1_000_000;
@@ -92,7 +97,9 @@ export function decideRedeployment(
       `${ask.slot}@${ask.generation} is still being launched: wait for it to join`,
     );
   }
-  const recent = [...state.redeployments.values()].filter((row) => row.askedAtMs > now - budgetWindowMs);
+  const recent = [...state.redeployments.values()].filter(
+    (row) => row.askedAtMs > now - budgetWindowMs && !row.askedBy.startsWith(faultPrefix),
+  );
   const ofSlot = recent.filter((row) => row.slot === ask.slot).length;
   if (ofSlot >= about.spec.redeploymentsPerSlot || recent.length >= about.spec.redeploymentsPerCluster) {
     return refused(
@@ -103,13 +110,26 @@ export function decideRedeployment(
   return replace(state, slot, machine, ask, now);
 }
 
-function replace(
+/** What follows once it is decided that a slot's machine is replaced, whoever wants it. */
+export type Replacement = Omit<RedeploymentAsk, 'slot' | 'generation'> & {
+  /** The next machine does not find what this one's disk held. */
+  readonly emptyDisk?: true;
+};
+
+/**
+ * The changes of a replacement. `ring`: as it stands if others of the same commit have changed it already.
+ */
+export function replace(
   state: ClusterState,
   slot: SlotRow,
   machine: MachineRow,
-  ask: RedeploymentAsk,
+  ask: Replacement,
   now: number,
-): Decision<RedeploymentRow> {
+  ring = state.ring,
+): Decided<RedeploymentRow> & {
+  readonly changes: readonly Change[];
+  readonly events: readonly DecidedEvent[];
+} {
   const { slot: name, generation, attempt } = machine;
   const next = { slot: name, generation: generation + 1, attempt: 1 };
   const dead = machine.state === 'dead';
@@ -131,8 +151,15 @@ function replace(
     changes: [
       put.slot({ ...slot, generation: next.generation }),
       put.machine({ ...machine, state: dead ? 'dead' : 'stopping' }),
-      put.machine({ ...next, state: 'launching', sinceMs: now, eventsTaken: 0, gone: false }),
-      ...(slot.role === 'bootstrap' ? [swapMember(state, slot, next.generation, ask)] : []),
+      put.machine({
+        ...next,
+        state: 'launching',
+        sinceMs: now,
+        eventsTaken: 0,
+        gone: false,
+        ...(ask.emptyDisk ? { emptyDisk: true } : {}),
+      }),
+      ...(slot.role === 'bootstrap' ? [swapMember(ring, slot, next.generation, ask)] : []),
       put.redeployment(redeployment),
       ...pendingLaunches(state, machine).map((key) => remove('effects', key)),
       put.effect({ kind: 'stop', slot: name, generation, attempt, notBeforeMs: drainUntilMs }),
@@ -153,8 +180,12 @@ function replace(
 }
 
 /** What its predecessors voted the new generation cannot know: it votes only above every term of theirs. */
-function swapMember(state: ClusterState, slot: SlotRow, generation: number, ask: RedeploymentAsk): Change {
-  const { version, members } = state.ring;
+function swapMember(
+  { version, members }: RingConfiguration,
+  slot: SlotRow,
+  generation: number,
+  ask: Replacement,
+): Change {
   const term = Math.max(ask.term, Math.min(ask.reportedTerm, ask.term + largestTermLead));
   return put.ring({
     version: version + 1,

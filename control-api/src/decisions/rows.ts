@@ -1,5 +1,12 @@
 /** What the store holds of a cluster: one table each of these rows, under `cluster/<uid>/<table>/<id>`. */
-import type { ClusterSpec, NodeState, RedeploymentView, RingConfiguration, Role } from '@skep/contract';
+import type {
+  ClusterSpec,
+  FaultView,
+  NodeState,
+  RedeploymentView,
+  RingConfiguration,
+  Role,
+} from '@skep/contract';
 import type { SlotAddresses } from '../ports/launcher.ts';
 
 export interface AboutRow {
@@ -10,6 +17,8 @@ export interface AboutRow {
   readonly createdAtMs: number;
   /** Ordinals are never used twice. */
   readonly nextPeer: number;
+  /** Missing before the first fault. */
+  readonly nextFault?: number;
 }
 
 export interface LeaseRow {
@@ -48,6 +57,8 @@ export interface MachineRow {
   readonly eventsTaken: number;
   /** Proven: no process of any of its attempts lives or will. */
   readonly gone: boolean;
+  /** It starts with an empty disk, not with what its slot's disk held. */
+  readonly emptyDisk?: true;
 }
 
 export type RedeploymentRow = RedeploymentView;
@@ -63,12 +74,23 @@ export interface TorrentRow {
   readonly leeches: 'all' | readonly string[];
 }
 
-/** Something that the reconciler is to do to the world, and then say so. */
-export interface EffectRow {
-  readonly kind: 'launch' | 'stop';
+export interface FaultRow extends FaultView {
+  /** Of a pause: the machines that stand still. */
+  readonly machines?: readonly Attempt[];
+}
+
+/** One attempt at one generation of a slot. */
+export interface Attempt {
   readonly slot: string;
   readonly generation: number;
   readonly attempt: number;
+}
+
+/** Something that the reconciler is to do to the world, and then say so. */
+export interface EffectRow extends Attempt {
+  readonly kind: 'kill' | 'launch' | 'pause' | 'resume' | 'stop';
+  /** Of a kill: what was not synced yet goes too. */
+  readonly power?: true;
   /** A launch waits for this (back-off); a stop lets the machine end by itself until then (drain). */
   readonly notBeforeMs: number;
 }
@@ -82,6 +104,7 @@ export interface Tables {
   redeployments: RedeploymentRow;
   torrents: TorrentRow;
   effects: EffectRow;
+  faults: FaultRow;
 }
 
 export type TableName = keyof Tables;
@@ -96,7 +119,7 @@ export function machineKey(slot: string, generation: number): string {
 const digits = (number: number): string => String(number).padStart(7, '0');
 
 /** Sorts a slot's effects in the order in which they must happen. */
-export function effectKey(effect: Pick<EffectRow, 'kind' | 'slot' | 'generation' | 'attempt'>): string {
+export function effectKey(effect: Attempt & Pick<EffectRow, 'kind'>): string {
   const { kind, slot, generation, attempt } = effect;
   return `${slot}/${digits(generation)}.${digits(attempt)}.${kind}`;
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -36,6 +36,12 @@ async function createWorld(): Promise<LauncherWorld & { directory: string }> {
       ...request,
       config: { ...request.config, uploadBytesPerSecond: behaviours[behaviour] },
     }),
+    async isRunning({ token }) {
+      const living = await launchers.at(-1)!.list();
+      const found = living.find(({ machine }) => machine.token === token);
+      if (found === undefined) return false;
+      return !execFileSync('ps', ['-o', 'state=', '-p', found.name], { encoding: 'utf8' }).startsWith('T');
+    },
     async until(condition) {
       const deadline = performance.now() + 10_000;
       while (!(await condition())) {
@@ -92,6 +98,30 @@ describe('ProcessLauncher', () => {
       expect(statSync(join(slot, '1.1', 'agent.json')).mode & 0o777).toBe(0o600);
       await launcher.forget(clusterUid);
       expect(existsSync(join(directory, clusterUid))).toBe(false);
+    } finally {
+      await world.close();
+    }
+  });
+
+  it('empties the disk of a slot before a machine that is to find nothing, and of no other', async () => {
+    const world = await createWorld();
+    const { launcher, directory } = world;
+    try {
+      const data = () => readdirSync(join(directory, clusterUid, 'peer-1', 'data'));
+      for (const [generation, emptyDisk, files] of [
+        [1, false, 1],
+        [2, true, 1],
+        [3, false, 2],
+      ] as const) {
+        const machine = machineRef(world.compute, { ...name, generation });
+        const request = { machine, config: { ...config, generation }, ephemeral: false, emptyDisk };
+        await launcher.launch(request);
+        await world.until(() => data().length === files);
+        // Asked again, as after an answer that was lost.
+        await launcher.launch(request);
+        expect(data()).toHaveLength(files);
+        await launcher.stop(machine, { graceMs: 5_000 });
+      }
     } finally {
       await world.close();
     }

@@ -27,10 +27,10 @@ import {
   machineRef,
   type SlotAddresses,
 } from '../ports/launcher.ts';
+import { ProcessAddresses } from './process-addresses.ts';
 import { type MachineName, ProcessDirectories } from './process-directories.ts';
 import { isStartedWith } from './process-environments.ts';
 import { boundLog } from './process-logs.ts';
-import { findFreePorts } from './process-ports.ts';
 
 export interface ProcessLauncherOptions {
   /** Everything that is kept of machines lies below it. */
@@ -61,26 +61,24 @@ const claimPollMs = 5;
 const claimTimeoutMs = 15_000;
 const logCheckEveryPolls = 40;
 const ownerOnly = 0o600;
-const givenMs = 60_000;
 
 export class ProcessLauncher implements Launcher {
   readonly #host: Host;
   readonly #options: ProcessLauncherOptions;
+  readonly #addresses: ProcessAddresses;
   readonly #directories: ProcessDirectories;
   readonly #watched = new Map<string, Watched>();
   /** Spawned and not yet seen to exit, by token, whether or not they won their claim. */
   readonly #children = new Map<string, Set<ProcessIdentity>>();
   readonly #listeners = new Set<(exit: MachineExit) => void>();
   readonly #turns = new Map<string, Promise<unknown>>();
-  /** Given out lately: whoever asked has not had the time to say that they are taken. */
-  readonly #givenPorts = new Set<number>();
-  #givings: { readonly ports: readonly number[]; readonly untilMs: number }[] = [];
   #polls = 0;
   #timer: Timer | undefined;
 
   constructor(components: { host: Host }, options: ProcessLauncherOptions) {
     this.#host = components.host;
     this.#options = options;
+    this.#addresses = new ProcessAddresses(components.host, options.host ?? '127.0.0.1');
     this.#directories = new ProcessDirectories(options.directory);
   }
 
@@ -92,28 +90,12 @@ export class ProcessLauncher implements Launcher {
     this.#watched.clear();
   }
 
-  async allocate(count: number, taken: readonly SlotAddresses[]): Promise<readonly SlotAddresses[]> {
-    const host = this.#options.host ?? '127.0.0.1';
-    const { clock, random } = this.#host;
-    const expired = this.#givings.filter(({ untilMs }) => untilMs <= clock.now());
-    this.#givings = this.#givings.filter((giving) => !expired.includes(giving));
-    for (const port of expired.flatMap((giving) => giving.ports)) this.#givenPorts.delete(port);
-    const takenPorts = new Set(
-      taken.flatMap(({ listen, ringPort, healthPort }) => [listen.port, ringPort, healthPort]),
-    );
-    const ports = await findFreePorts(random, host, count * 3, this.#givenPorts, takenPorts);
-    if (ports === undefined) {
-      throw new LaunchError(
-        'no-free-address',
-        `there are no ${count * 3} free ports on ${host}: end something that uses them`,
-      );
-    }
-    this.#givings.push({ ports, untilMs: clock.now() + givenMs });
-    return Array.from({ length: count }, (_, index) => ({
-      listen: { host, port: ports[index * 3]! },
-      ringPort: ports[index * 3 + 1]!,
-      healthPort: ports[index * 3 + 2]!,
-    }));
+  allocate(
+    count: number,
+    taken: readonly SlotAddresses[],
+    { ownHosts = false }: { ownHosts?: boolean } = {},
+  ): Promise<readonly SlotAddresses[]> {
+    return this.#addresses.allocate(count, taken, ownHosts);
   }
 
   launch(request: LaunchRequest): Promise<LaunchedMachine> {
@@ -144,9 +126,17 @@ export class ProcessLauncher implements Launcher {
     });
   }
 
+  /** What a process has written survives its end, so that `power` changes nothing here. */
   async kill(machine: MachineRef): Promise<void> {
-    const claim = this.#claim(machine);
-    if (typeof claim === 'object') signalProcess(claim, 'SIGKILL');
+    this.#signal(machine, 'SIGKILL');
+  }
+
+  async pause(machine: MachineRef): Promise<void> {
+    this.#signal(machine, 'SIGSTOP');
+  }
+
+  async resume(machine: MachineRef): Promise<void> {
+    this.#signal(machine, 'SIGCONT');
   }
 
   async list(clusterUid?: string): Promise<readonly LaunchedMachine[]> {
@@ -186,10 +176,17 @@ export class ProcessLauncher implements Launcher {
     await rm(this.#directories.cluster(clusterUid), { recursive: true, force: true });
   }
 
+  #signal(machine: MachineRef, signal: NodeJS.Signals): void {
+    const claim = this.#claim(machine);
+    if (typeof claim === 'object') signalProcess(claim, signal);
+  }
+
   /** Everything a launch needs on disk; the same however often it is done. */
-  async #prepare({ machine, config, ephemeral }: LaunchRequest): Promise<void> {
+  async #prepare({ machine, config, ephemeral, emptyDisk }: LaunchRequest): Promise<void> {
     const path = this.#directories.config(machine);
     const dataDirectory = this.#directories.data(machine);
+    // A process that was spawned before and is late with its claim found the disk empty already.
+    if (emptyDisk && !this.#hasProcess(machine)) await rm(dataDirectory, { recursive: true, force: true });
     await mkdir(this.#directories.machine(machine), { recursive: true, mode: 0o700 });
     await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
     const whole = {

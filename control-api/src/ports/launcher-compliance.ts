@@ -17,6 +17,8 @@ export interface LauncherWorld {
   restart(): Launcher;
   /** Makes a machine behave so; the same otherwise. */
   behaving(request: LaunchRequest, behaviour: Behaviour): LaunchRequest;
+  /** Whether the machine's code runs: it lives and does not stand still. */
+  isRunning(machine: MachineRef): boolean | Promise<boolean>;
   /** Waits until the condition holds. */
   until(condition: () => boolean | Promise<boolean>): Promise<void>;
   /** Runs a test's body to its end, where time passes only when it is made to. @default calls it */
@@ -127,6 +129,31 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
       await launcher.launch(await request(ref(2), 'ends at once'));
       await world.until(() => exits.length > 2);
       expect(exits[2]?.machine.attempt).toBe(2);
+    });
+
+    promise('gives each slot a host of its own where that is asked for', async () => {
+      const first = await launcher.allocate(3, [], { ownHosts: true });
+      const all = [...first, ...(await launcher.allocate(3, first, { ownHosts: true }))];
+      expect(new Set(all.map(({ listen }) => listen.host)).size).toBe(6);
+    });
+
+    promise('pauses a machine, which lives on, and can be resumed by a later owner and stopped', async () => {
+      if (launcher.pause === undefined) return;
+      const asked = await request();
+      await launcher.pause(asked.machine);
+      const { name } = await launcher.launch(asked);
+      await world.until(() => world.isRunning(asked.machine));
+      await launcher.pause(asked.machine);
+      await launcher.pause(asked.machine);
+      await world.until(async () => !(await world.isRunning(asked.machine)));
+      expect(await names()).toEqual([name]);
+      const next = world.restart();
+      await next.resume!(asked.machine);
+      await world.until(() => world.isRunning(asked.machine));
+      await next.pause!(asked.machine);
+      await next.stop(asked.machine, { graceMs: 50 });
+      expect(await names(next)).toEqual([]);
+      await next.resume!(asked.machine);
     });
 
     promise('tells of the end of machines that an earlier owner launched', async () => {

@@ -30,6 +30,8 @@ export interface LaunchRequest {
   readonly config: Omit<AgentConfig, 'dataDirectory' | 'ephemeralDirectory' | 'ephemeralRoot'>;
   /** The machine removes its data when it ends for good. */
   readonly ephemeral: boolean;
+  /** The machine finds nothing of what the slot's disk held. */
+  readonly emptyDisk?: boolean;
 }
 
 export interface LaunchedMachine {
@@ -62,8 +64,17 @@ export class LaunchError extends Error {
 }
 
 export interface Launcher {
-  /** Addresses for `count` new slots: free now, distinct, and none of those `taken`. Rejects no-free-address. */
-  allocate(count: number, taken: readonly SlotAddresses[]): Promise<readonly SlotAddresses[]>;
+  /** The machines' world has the network that a cluster's spec asks for: nodes need not shape their own. */
+  readonly modelsNetwork?: boolean;
+  /**
+   * Addresses for `count` new slots: free now, distinct, and none of those `taken`; with `ownHosts` each with an IP
+   * address that no other slot has. Rejects no-free-address.
+   */
+  allocate(
+    count: number,
+    taken: readonly SlotAddresses[],
+    options?: { ownHosts?: boolean },
+  ): Promise<readonly SlotAddresses[]>;
   /**
    * Makes the machine of a token, or finds the one there is; if that one has exited already, its exit is told
    * (again). Rejects LaunchError.
@@ -74,8 +85,18 @@ export interface Launcher {
    * have been: of a token without a machine, it sees to it that there never is one. Idempotent.
    */
   stop(machine: MachineRef, options: { graceMs: number }): Promise<void>;
-  /** Ends it abruptly, as a failure would; does not wait. Harmless if there is none. */
-  kill(machine: MachineRef): Promise<void>;
+  /**
+   * Ends it abruptly, as a failure would; does not wait. With `power` what was not yet synced to its disk is
+   * lost too, where the runner can. Harmless if there is none.
+   */
+  kill(machine: MachineRef, options?: { power?: boolean }): Promise<void>;
+  /**
+   * The machine stands still from now on, until `resume`: it runs nothing, but keeps its connections. It can be
+   * stopped and killed. A launcher that cannot has neither. Both are harmless if there is no such machine, or
+   * if it is so already.
+   */
+  pause?(machine: MachineRef): Promise<void>;
+  resume?(machine: MachineRef): Promise<void>;
   /** Machines that live now, of one cluster or of all; those launched by an earlier process of ours too. */
   list(clusterUid?: string): Promise<readonly LaunchedMachine[]>;
   /** Tells of each exit of machines launched or listed, whoever caused it. Returns what ends that. */

@@ -12,6 +12,7 @@ import {
 interface Pretended {
   readonly request: LaunchRequest;
   alive: boolean;
+  paused: boolean;
 }
 
 export class MemoryLauncher implements Launcher {
@@ -26,11 +27,16 @@ export class MemoryLauncher implements Launcher {
   #failed = 0;
   readonly #listeners = new Set<(exit: MachineExit) => void>();
 
-  async allocate(count: number): Promise<readonly SlotAddresses[]> {
+  async allocate(
+    count: number,
+    _taken: readonly SlotAddresses[] = [],
+    { ownHosts = false }: { ownHosts?: boolean } = {},
+  ): Promise<readonly SlotAddresses[]> {
     return Array.from({ length: count }, () => {
       this.#port += 3;
       const port = this.#port;
-      return { listen: { host: '127.0.0.1', port }, ringPort: port + 1, healthPort: port + 2 };
+      const host = ownHosts ? `127.77.${port >> 8}.${port & 255}` : '127.0.0.1';
+      return { listen: { host, port }, ringPort: port + 1, healthPort: port + 2 };
     });
   }
 
@@ -43,7 +49,8 @@ export class MemoryLauncher implements Launcher {
       this.#failed += 1;
     }
     if (!fails || this.#failed % 2 === 0) {
-      if (!this.machines.has(machine.token)) this.machines.set(machine.token, { request, alive: true });
+      if (!this.machines.has(machine.token))
+        this.machines.set(machine.token, { request, alive: true, paused: false });
       const alive = [...this.machines.values()].filter(
         (other) => other.alive && other.request.config.slot === machine.slot,
       );
@@ -62,6 +69,23 @@ export class MemoryLauncher implements Launcher {
 
   async kill(machine: MachineRef): Promise<void> {
     if (this.machines.get(machine.token)?.alive) this.crash(machine, 'killed by SIGKILL');
+  }
+
+  async pause(machine: MachineRef): Promise<void> {
+    const known = this.machines.get(machine.token);
+    if (known !== undefined) known.paused = true;
+  }
+
+  async resume(machine: MachineRef): Promise<void> {
+    const known = this.machines.get(machine.token);
+    if (known !== undefined) known.paused = false;
+  }
+
+  /** Slots whose living machine stands still. */
+  paused(): string[] {
+    return [...this.machines.values()]
+      .filter(({ alive, paused }) => alive && paused)
+      .map(({ request }) => request.config.slot);
   }
 
   async list(clusterUid?: string): Promise<readonly LaunchedMachine[]> {

@@ -22,7 +22,7 @@ export async function createWorld(seed = 1) {
         adminToken,
         viewerToken,
         version: '1.2.3',
-        baseUrl: () => 'http://api',
+        baseUrl: () => 'http://10.9.9.9',
         masterSecret: new Uint8Array(32).fill(7),
         onTrouble: (message) => troubles.push(message),
       },
@@ -40,7 +40,7 @@ export async function createWorld(seed = 1) {
     async request(method: string, path: string, options: { token?: string; body?: string } = {}) {
       const { token, body } = options;
       const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-      const request = new Request(`http://api${path}`, {
+      const request = new Request(`http://10.9.9.9${path}`, {
         method,
         headers,
         ...(body === undefined ? {} : { body }),
@@ -49,7 +49,7 @@ export async function createWorld(seed = 1) {
     },
     client(token: string): ApiClient {
       return createApiClient({
-        baseUrl: 'http://api',
+        baseUrl: 'http://10.9.9.9',
         token,
         fetch: async (url, { method, headers, body, signal }) =>
           world.api.handler(

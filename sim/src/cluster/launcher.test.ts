@@ -23,6 +23,10 @@ describeLauncher('SimLauncher', async () => {
       const config = { ...request.config, orphanMs: behaviour === 'ends at once' ? 1_000 : 86_400_000 };
       return { ...request, config };
     },
+    isRunning: ({ token }) => {
+      const machine = fleet.of(token);
+      return machine !== undefined && machine !== 'called-off' && machine.host?.state === 'running';
+    },
     until: async (condition) => {
       while (!(await condition())) await new Promise<void>((resolve) => clock.setTimer(10, resolve));
     },

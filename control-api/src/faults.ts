@@ -1,0 +1,124 @@
+/**
+ * Faults as they are asked for, and the timers that end them. A timer that is lost with the process is set
+ * again by the next one; a machine under conditions ends them by its own clock besides.
+ */
+import type { Fault } from '@skep/contract';
+import { addressFamily, type Host, type Timer } from '@skep/p2p-core/host';
+import type { ClusterRecord } from './cluster-record.ts';
+import type { Clusters } from './clusters.ts';
+import type { Surroundings } from './decisions/conditions.ts';
+import {
+  decideCancelFault,
+  decideFaultsOver,
+  decideInjectFault,
+  nextFaultEndMs,
+} from './decisions/faults.ts';
+import type { FaultRow } from './decisions/rows.ts';
+import type { Healing } from './healing.ts';
+import type { Launcher } from './ports/launcher.ts';
+
+/** How soon an end that the store did not take is tried again. */
+const retryMs = 500;
+
+export interface FaultsComponents {
+  readonly host: Host;
+  readonly clusters: Clusters;
+  readonly launcher: Launcher;
+  readonly healing: Healing;
+}
+
+export interface FaultsOptions {
+  /** Where agents reach the control API. */
+  readonly baseUrl: () => string;
+  readonly onTrouble: (message: string) => void;
+}
+
+export class Faults {
+  readonly #components: FaultsComponents;
+  readonly #options: FaultsOptions;
+  readonly #timers = new Map<ClusterRecord, { readonly dueMs: number; readonly timer: Timer }>();
+  #surroundings: Surroundings;
+  #unsubscribe: () => void = () => undefined;
+
+  constructor(components: FaultsComponents, options: FaultsOptions) {
+    this.#components = components;
+    this.#options = options;
+    this.#surroundings = {
+      controlApiHosts: [],
+      modelsNetwork: components.launcher.modelsNetwork ?? false,
+    };
+  }
+
+  /** What standing commands are derived with. */
+  get surroundings(): Surroundings {
+    return this.#surroundings;
+  }
+
+  async start(): Promise<void> {
+    const { clusters } = this.#components;
+    this.#surroundings = { ...this.#surroundings, controlApiHosts: await this.#controlApiHosts() };
+    this.#unsubscribe = clusters.onChange((record) => this.#schedule(record));
+    for (const record of clusters.all()) this.#schedule(record);
+  }
+
+  stop(): void {
+    this.#unsubscribe();
+    for (const { timer } of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+  }
+
+  /** Rejects ProblemError as decideInjectFault refuses. */
+  inject(record: ClusterRecord, fault: Fault): Promise<FaultRow> {
+    const { clusters, healing, launcher } = this.#components;
+    const canPause = launcher.pause !== undefined && launcher.resume !== undefined;
+    const knowsControlApi = this.#surroundings.controlApiHosts.length > 0;
+    return clusters.transact(record, (state, now) => {
+      const reportedTerm = healing.reportedTerm(record);
+      return decideInjectFault(state, { fault, canPause, knowsControlApi, reportedTerm }, now);
+    });
+  }
+
+  /** Rejects ProblemError `not-found`. */
+  cancel(record: ClusterRecord, id: string): Promise<FaultRow> {
+    return this.#components.clusters.transact(record, (state, now) => decideCancelFault(state, id, now));
+  }
+
+  #schedule(record: ClusterRecord): void {
+    const dueMs = record.ended ? undefined : nextFaultEndMs(record);
+    const known = this.#timers.get(record);
+    if (known?.dueMs === dueMs) return;
+    known?.timer.cancel();
+    this.#timers.delete(record);
+    if (dueMs !== undefined) this.#setTimer(record, dueMs, dueMs - this.#components.clusters.now());
+  }
+
+  #setTimer(record: ClusterRecord, dueMs: number, delayMs: number): void {
+    const { host, clusters } = this.#components;
+    const timer = host.clock.setTimer(Math.max(0, delayMs), () => {
+      this.#timers.delete(record);
+      clusters.transact(record, decideFaultsOver).then(
+        () => this.#schedule(record),
+        (error) => {
+          if (record.ended) return;
+          this.#options.onTrouble(`a fault of ${record.about.name} could not be ended yet: ${String(error)}`);
+          this.#setTimer(record, dueMs, retryMs);
+        },
+      );
+    });
+    this.#timers.set(record, { dueMs, timer });
+  }
+
+  async #controlApiHosts(): Promise<readonly string[]> {
+    const { hostname } = new URL(this.#options.baseUrl());
+    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    if (addressFamily(host) !== undefined) return [host];
+    try {
+      return await this.#components.host.net.resolve(host);
+    } catch (error) {
+      this.#options.onTrouble(
+        `faults cannot name the control API, whose address is not known: ${String(error)}`,
+      );
+      return [];
+    }
+  }
+}
