@@ -29,7 +29,7 @@ const touchesTheWorld = [
   /^control-api\/src\/main\//,
   /^control-api\/src\/stores\/sqlite[a-z-]*\.ts$/,
   /^control-api\/src\/launchers\/process[a-z-]*\.ts$/,
-  /^sim\/src\/host\/(real-world-trap|sim-host|payload)\.ts$/,
+  /^sim\/src\/host\/(real-world-trap|sim-host|digests)\.ts$/,
   /^cli\//,
 ];
 

@@ -17,10 +17,10 @@
  *
  * `hashing: 'real'` hashes derived bytes instead, for small worlds: a run takes the same course with both.
  */
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { HashAlgorithm } from '@skep/p2p-core/host';
 import type { Extent } from './extent.ts';
-import { joinBytes, lengthOf, RealExtent, SyntheticExtent } from './extent.ts';
+import { joinExtents, partsOf, RealExtent, SyntheticExtent } from './extent.ts';
 
 export type Hashing = 'real' | 'modelled';
 
@@ -43,27 +43,24 @@ export class Digests {
     this.#hashing = hashing;
   }
 
-  /** Digest of extents laid end to end. Not to be written to: who asks next is given the same array. */
-  of(algorithm: HashAlgorithm, extents: readonly Extent[]): Uint8Array {
-    const runs = extents.length > 1 ? joinNeighbours(extents) : extents;
-    const only = runs[0];
-    if (runs.length !== 1 || only === undefined || !isCacheable(only)) return this.#compute(algorithm, runs);
-    const byOffset = tableOf(only, algorithm);
-    let digest = byOffset.get(only.offset);
+  /** Not to be written to: who asks next is given the same array. */
+  of(algorithm: HashAlgorithm, extent: Extent): Uint8Array {
+    if (!isCacheable(extent)) return this.#compute(algorithm, extent);
+    const byOffset = tableOf(extent, algorithm);
+    let digest = byOffset.get(extent.offset);
     if (digest === undefined) {
       if (byOffset.size >= MAX_CACHED_DIGESTS) byOffset.clear();
-      digest = this.#compute(algorithm, runs);
-      byOffset.set(only.offset, digest);
+      digest = this.#compute(algorithm, extent);
+      byOffset.set(extent.offset, digest);
     }
     return digest;
   }
 
-  #compute(algorithm: HashAlgorithm, extents: readonly Extent[]): Uint8Array {
-    if (this.#hashing === 'modelled' && extents.some((extent) => extent instanceof SyntheticExtent))
-      return modelled(algorithm, extents);
-    const hash = createHash(algorithm);
-    for (const extent of extents) hash.update(extent.bytes());
-    return new Uint8Array(hash.digest());
+  #compute(algorithm: HashAlgorithm, extent: Extent): Uint8Array {
+    const parts = partsOf(extent);
+    if (this.#hashing === 'modelled' && parts.some((part) => part instanceof SyntheticExtent))
+      return modelled(algorithm, parts);
+    return new Uint8Array(hash(algorithm, extent.bytes(), 'buffer'));
   }
 }
 
@@ -82,33 +79,23 @@ function tableOf(extent: RealExtent | SyntheticExtent, algorithm: HashAlgorithm)
 }
 
 /** Parts are told by kind and length, so that no two different rows of parts are told alike. */
-function modelled(algorithm: HashAlgorithm, runs: readonly Extent[]): Uint8Array {
-  const parts: unknown[] = [];
+function modelled(algorithm: HashAlgorithm, parts: readonly Extent[]): Uint8Array {
+  const descriptions: unknown[] = [];
   // Bytes that are not synthetic are one part, however they are cut and wherever they came from.
   let plain: Extent[] = [];
   const endPlain = () => {
-    if (plain.length > 0) parts.push(['bytes', lengthOf(plain), hash('sha256', joinBytes(plain), 'hex')]);
+    const { length } = joinExtents(plain);
+    if (length > 0) descriptions.push(['bytes', length, hash('sha256', joinExtents(plain).bytes())]);
     plain = [];
   };
-  for (const run of runs) {
-    if (run instanceof SyntheticExtent) {
+  for (const part of parts) {
+    if (part instanceof SyntheticExtent) {
       endPlain();
-      const { source, offset, length, isCorrupt } = run;
-      parts.push([isCorrupt ? 'corrupt' : 'good', source.seed, offset, length]);
-    } else plain.push(run);
+      const { source, offset, length, isCorrupt } = part;
+      descriptions.push([isCorrupt ? 'corrupt' : 'good', source.seed, offset, length]);
+    } else plain.push(part);
   }
   endPlain();
-  const digest = hash('sha512', `${DOMAIN}/${algorithm}/${JSON.stringify(parts)}`, 'buffer');
+  const digest = hash('sha512', `${DOMAIN}/${algorithm}/${JSON.stringify(descriptions)}`, 'buffer');
   return new Uint8Array(digest.subarray(0, DIGEST_BYTES[algorithm]));
-}
-
-function joinNeighbours(extents: readonly Extent[]): Extent[] {
-  const runs: Extent[] = [];
-  for (const extent of extents) {
-    if (extent.length === 0) continue;
-    const joined = runs.at(-1)?.joined(extent);
-    if (joined === undefined) runs.push(extent);
-    else runs[runs.length - 1] = joined;
-  }
-  return runs;
 }

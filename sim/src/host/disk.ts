@@ -1,182 +1,250 @@
 /**
- * A simulated disk: a tree of files that outlives processes and power, with a capacity and faults.
- * Operations wait in one queue and take virtual time; what a crash finds unfinished never happened.
+ * A simulated disk: a tree of files that outlives processes and power, a model of the time that reads and
+ * writes take, a capacity, and faults.
+ *
+ * Reads and writes share the disk: each waits for those before it, moves its head if it does not go on
+ * where the last one ended, and takes its bytes' time; a latency on top of that overlaps with others'.
+ * What is done becomes true at the end of that time. A crash before that leaves a write torn if the disk
+ * had begun with it, and undone if it had not.
  */
+import type { DiskConditions } from '@skep/p2p-core/host';
 import { HostError } from '@skep/p2p-core/host';
+import type { Digests } from './digests.ts';
+import { DiskFile, DiskTree } from './disk-tree.ts';
+import type { Extent, SyntheticSources } from './extent.ts';
+import { joinExtents, SyntheticExtent } from './extent.ts';
 import type { RandomStream } from './random-stream.ts';
 import type { SimProcess } from './sim-process.ts';
-import { SparseFile } from './sparse-file.ts';
 
-export interface DiskFile {
-  readonly kind: 'file';
-  readonly data: SparseFile;
-  modifiedMs: number;
-}
-
-export interface DiskDirectory {
-  readonly kind: 'directory';
-  readonly entries: Map<string, DiskFile | DiskDirectory>;
-  modifiedMs: number;
-}
-
-export type DiskNode = DiskFile | DiskDirectory;
-
+/** What a disk is. What is wrong with it is told by `SimDisk.setConditions`. */
 export interface DiskOptions {
   /** Most bytes that all files may take, holes not counted. Default: no limit. */
   readonly capacityBytes?: number;
-  /** How long each operation takes beside its bytes. Default 0.1. */
+  /** How long each operation takes beside its turn; waiting operations wait for it together. Default 0.1. */
   readonly latencyMs?: number;
-  /** Default: no limit. */
+  /** How long the disk is busy before an access that does not go on where the last one ended. Default 0. */
+  readonly seekMs?: number;
+  /** Of reads and writes together. Default: no limit. */
   readonly bytesPerSecond?: number;
 }
 
-/** Faults and limits may be changed at any time and hold for the operations that finish after. */
-export class SimDisk {
-  capacityBytes: number;
-  latencyMs: number;
-  bytesPerSecond: number;
-  /** Share of operations, 0 to 1, that fail with `io`. */
-  readErrorRate = 0;
-  writeErrorRate = 0;
-  readonly #root: DiskDirectory = { kind: 'directory', entries: new Map(), modifiedMs: 0 };
-  readonly #random: RandomStream;
-  readonly #now: () => number;
-  readonly #wallTime: () => number;
-  #freeAtMs = 0;
-  #usedBytes = 0;
+/** A disk of turning platters: 7,200 revolutions a minute. */
+export const HARD_DISK: DiskOptions = { latencyMs: 0.1, seekMs: 12, bytesPerSecond: 180e6 };
 
-  constructor(
-    components: { random: RandomStream; now: () => number; wallTime: () => number },
-    options: DiskOptions = {},
-  ) {
-    this.#random = components.random;
-    this.#now = components.now;
-    this.#wallTime = components.wallTime;
+/** A solid-state disk on SATA. */
+export const SOLID_STATE_DISK: DiskOptions = { latencyMs: 0.1, bytesPerSecond: 500e6 };
+
+/** What of a disk its world decides. */
+export interface DiskComponents {
+  readonly random: RandomStream;
+  readonly digests: Digests;
+  readonly sources: SyntheticSources;
+  now(): number;
+  wallTime(): number;
+}
+
+/** What the disk is asked to do, as far as its time and faults depend on it. */
+export interface Access {
+  /** A `change` moves names only, and goes on when the disk is full or failing. */
+  readonly kind: 'read' | 'write' | 'sync' | 'change';
+  readonly lengthBytes: number;
+  /** Where it begins; without a file it is everywhere, and never sequential. */
+  readonly file?: DiskFile | undefined;
+  readonly offset?: number;
+  /** A crash in the midst of it leaves part of it, which `work` is asked for by being given `torn`. */
+  readonly isTearable?: boolean;
+}
+
+export type Outcome<T> = { readonly value: T } | { readonly error: unknown };
+
+interface Pending {
+  readonly process: SimProcess;
+  readonly access: Access;
+  readonly beginsAtMs: number;
+  readonly endsAtMs: number;
+  readonly work: (torn?: RandomStream) => unknown;
+  readonly done: (outcome: Outcome<never>) => void;
+}
+
+export class SimDisk {
+  /** May be changed at any time; what is on the disk stays. */
+  capacityBytes: number;
+  readonly tree: DiskTree;
+  readonly #options: DiskOptions;
+  readonly #components: DiskComponents;
+  #conditions: DiskConditions = {};
+  /** In the order in which they will be done. */
+  #pending: Pending[] = [];
+  #isWaiting = false;
+  #freeAtMs = 0;
+  #lastEndMs = 0;
+  /** Where the head is: after the last access. */
+  #headFile: DiskFile | undefined;
+  #headOffset = 0;
+
+  constructor(components: DiskComponents, options: DiskOptions = {}) {
+    this.#components = components;
+    this.#options = options;
+    this.tree = new DiskTree(() => components.wallTime());
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY;
-    this.latencyMs = options.latencyMs ?? 0.1;
-    this.bytesPerSecond = options.bytesPerSecond ?? Number.POSITIVE_INFINITY;
   }
 
   get usedBytes(): number {
-    return this.#usedBytes;
+    return this.tree.usedBytes;
+  }
+
+  get digests(): Digests {
+    return this.#components.digests;
+  }
+
+  /** What is wrong with the disk from now on, in place of what was; `{}` is a disk in good health. */
+  setConditions(conditions: DiskConditions): this {
+    this.#conditions = conditions;
+    return this;
   }
 
   /**
-   * Runs `work` for a process once the disk has got to it; `done` learns the outcome. A process that dies
-   * before that has done nothing. A paused one finds its work done when it is resumed.
+   * Puts a file there, with its directories, whose bytes follow from a seed and are not stored: as long as
+   * you like, on as many machines as you like. Takes no time, survives power loss. Throws disk-full.
    */
+  putSynthetic(path: string, content: { readonly seed: number | string; readonly length: number }): this {
+    const { seed, length } = content;
+    const old = this.tree.find(path);
+    this.requireRoom(length - (old?.kind === 'file' ? old.data.storedBytes : 0));
+    this.tree.makeDirectory(`${path}/..`);
+    const file = new DiskFile(this.#components.wallTime());
+    file.data.write(0, new SyntheticExtent(this.#components.sources.of(seed), 0, length));
+    file.data.sync();
+    this.tree.put(path, file);
+    return this;
+  }
+
+  /**
+   * Makes a range of a file silently wrong, in whole sectors of 4 KiB: reads give other bytes from now on,
+   * as hashes will tell. Default: the whole file. Throws not-found.
+   */
+  corrupt(path: string, range?: { readonly offset: number; readonly length: number }): this {
+    const file = this.tree.find(path);
+    if (file?.kind !== 'file') throw notFound(path);
+    file.data.corrupt(range?.offset ?? 0, range?.length ?? file.data.length);
+    return this;
+  }
+
+  /** An empty disk in place of this one, of its size and in its condition. */
+  erase(): this {
+    this.tree.clear();
+    return this;
+  }
+
+  /** Does `work` for a process once the disk has got to it; `done` learns in the process what came of it. */
   submit<T>(
     process: SimProcess,
-    operation: { readonly kind: 'read' | 'write'; readonly lengthBytes: number },
-    work: () => T,
-    done: (outcome: { readonly value: T } | { readonly error: unknown }) => void,
+    access: Access,
+    work: (torn?: RandomStream) => T,
+    done: (outcome: Outcome<T>) => void,
   ): void {
-    const now = this.#now();
-    const costMs = this.latencyMs + (operation.lengthBytes * 1_000) / this.bytesPerSecond;
-    this.#freeAtMs = Math.max(now, this.#freeAtMs) + costMs;
-    process.laterInKernel(this.#freeAtMs - now, () => {
-      let outcome: { readonly value: T } | { readonly error: unknown };
-      try {
-        this.#maybeFail(operation.kind);
-        outcome = { value: work() };
-      } catch (error) {
-        outcome = { error };
-      }
-      process.enter(() => done(outcome));
-    });
+    const now = this.#components.now();
+    const beginsAtMs = Math.max(now, this.#freeAtMs);
+    this.#freeAtMs = beginsAtMs + this.#busyMs(access);
+    const latencyMs = (this.#options.latencyMs ?? 0.1) + (this.#conditions.delayMs ?? 0);
+    // In order, though the latency shrank meanwhile.
+    const endsAtMs = Math.max(this.#freeAtMs + latencyMs, this.#lastEndMs);
+    this.#lastEndMs = endsAtMs;
+    this.#pending.push({ process, access, beginsAtMs, endsAtMs, work, done });
+    this.#wait();
   }
 
-  find(path: string): DiskNode | undefined {
-    let node: DiskNode | undefined = this.#root;
-    for (const name of partsOf(path)) {
-      if (node?.kind !== 'directory') return undefined;
-      node = node.entries.get(name);
-    }
-    return node;
+  /** A payload read's bytes, of which one may come back wrong. */
+  asRead(extent: Extent): Extent {
+    const { random } = this.#components;
+    if (extent.length === 0 || !random.chance(this.#conditions.corruptReadRate ?? 0)) return extent;
+    const at = Math.floor(random.float() * extent.length);
+    const wrong = extent.sub(at, at + 1).corrupted();
+    return joinExtents([extent.sub(0, at), wrong, extent.sub(at + 1, extent.length)]);
   }
 
-  /** The directory, made with its parents if missing. Rejects io if a file stands in the way. */
-  makeDirectory(path: string): DiskDirectory {
-    let directory = this.#root;
-    for (const name of partsOf(path)) {
-      let next = directory.entries.get(name);
-      if (next === undefined) {
-        next = { kind: 'directory', entries: new Map(), modifiedMs: this.#wallTime() };
-        directory.entries.set(name, next);
-      }
-      if (next.kind !== 'directory')
-        throw new HostError(
-          'io',
-          `${path} needs a directory where the file ${name} is. Choose another path.`,
-        );
-      directory = next;
-    }
-    return directory;
-  }
-
-  /** The file, made empty if missing; its directory must exist. */
-  openFile(path: string): DiskFile {
-    const existing = this.find(path);
-    if (existing?.kind === 'file') return existing;
-    if (existing !== undefined) throw new HostError('io', `${path} is a directory. Name a file.`);
-    const file: DiskFile = { kind: 'file', data: new SparseFile(), modifiedMs: this.#wallTime() };
-    this.putFile(path, file);
-    return file;
-  }
-
-  /** Links a file under a name, in place of the file that was there. */
-  putFile(path: string, file: DiskFile): void {
-    const parts = partsOf(path);
-    const name = parts.pop();
-    const parent = this.find(parts.join('/'));
-    if (parent === undefined) throw notFound(path);
-    if (name === undefined || parent.kind !== 'directory' || parent.entries.get(name)?.kind === 'directory')
-      throw new HostError('io', `${path} cannot be a file: a directory is there, or a file is its parent.`);
-    this.#forget(parent.entries.get(name));
-    parent.entries.set(name, file);
-    this.#usedBytes += file.data.storedBytes;
-  }
-
-  /** Writes into a linked file if the disk has room for it, else rejects disk-full and writes nothing. */
-  write(file: DiskFile, offset: number, slices: readonly Uint8Array[]): void {
-    const lengthBytes = slices.reduce((sum, slice) => sum + slice.length, 0);
-    const growth = file.data.missingIn(offset, lengthBytes);
-    this.requireRoom(growth);
-    file.data.write(offset, slices);
-    file.modifiedMs = this.#wallTime();
-    this.#usedBytes += growth;
+  /** Writes into a linked file if the disk has room for it, else throws disk-full and writes nothing. */
+  write(file: DiskFile, offset: number, extent: Extent, torn?: RandomStream): void {
+    const growth = file.data.missingIn(offset, extent.length);
+    if (growth > 0) this.requireRoom(growth);
+    const storedBefore = file.data.storedBytes;
+    if (torn === undefined) file.data.write(offset, extent);
+    else file.data.writeTorn(offset, extent, torn);
+    file.modifiedMs = this.#components.wallTime();
+    this.tree.usedBytes += file.data.storedBytes - storedBefore;
   }
 
   requireRoom(lengthBytes: number): void {
-    if (this.#usedBytes + lengthBytes > this.capacityBytes)
-      throw new HostError('disk-full', `The disk has no room for ${lengthBytes} bytes more. Free some.`);
+    if (this.tree.usedBytes + lengthBytes > this.capacityBytes) throw diskFull(lengthBytes);
   }
 
-  remove(path: string): void {
-    const parts = partsOf(path);
-    const name = parts.pop();
-    const parent = this.find(parts.join('/'));
-    if (name === undefined || parent?.kind !== 'directory') return;
-    this.#forget(parent.entries.get(name));
-    parent.entries.delete(name);
+  /** The process died: what the disk is at is torn, what waits is never done. */
+  abandon(): void {
+    const now = this.#components.now();
+    const { random } = this.#components;
+    for (const { access, beginsAtMs, work } of this.#pending)
+      if (access.isTearable && beginsAtMs < now)
+        try {
+          work(random);
+        } catch (error) {
+          // A write that would have failed leaves nothing.
+          if (!(error instanceof HostError)) throw error;
+        }
+    this.#pending = [];
+    this.#isWaiting = false;
+    this.#freeAtMs = now;
+    this.#lastEndMs = now;
   }
 
-  /** Power loss. */
+  /** Power loss: each sector written since its file's last sync is lost with this probability. */
   loseUnsynced(lossRate: number): void {
-    for (const file of filesBelow(this.#root)) {
-      this.#usedBytes -= file.data.storedBytes;
-      file.data.loseUnsynced(() => this.#random.chance(lossRate));
-      this.#usedBytes += file.data.storedBytes;
+    this.tree.loseUnsynced(lossRate, this.#components.random);
+  }
+
+  #busyMs({ lengthBytes, file, offset = 0 }: Access): number {
+    const { seekMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY } = this.#options;
+    const isSequential = file !== undefined && file === this.#headFile && offset === this.#headOffset;
+    this.#headFile = file;
+    this.#headOffset = offset + lengthBytes;
+    const rate = Math.min(bytesPerSecond, this.#conditions.bytesPerSecond ?? Number.POSITIVE_INFINITY);
+    return (isSequential ? 0 : seekMs) + (lengthBytes * 1_000) / rate;
+  }
+
+  #wait(): void {
+    const next = this.#pending[0];
+    if (this.#isWaiting || next === undefined) return;
+    this.#isWaiting = true;
+    next.process.laterInKernel(next.endsAtMs - this.#components.now(), () => this.#doDue());
+  }
+
+  #doDue(): void {
+    this.#isWaiting = false;
+    const now = this.#components.now();
+    const pending = this.#pending;
+    let due = 0;
+    while (due < pending.length && pending[due]!.endsAtMs <= now) due++;
+    this.#pending = pending.slice(due);
+    for (let i = 0; i < due; i++) this.#do(pending[i]!);
+    this.#wait();
+  }
+
+  #do({ process, access, work, done }: Pending): void {
+    if (process.isDead) return;
+    let outcome: Outcome<never>;
+    try {
+      this.#maybeFail(access.kind);
+      outcome = { value: work() as never };
+    } catch (error) {
+      outcome = { error };
     }
+    process.enter(() => done(outcome));
   }
 
-  #forget(node: DiskNode | undefined): void {
-    if (node === undefined) return;
-    for (const file of filesBelow(node)) this.#usedBytes -= file.data.storedBytes;
-  }
-
-  #maybeFail(kind: 'read' | 'write'): void {
-    if (this.#random.chance(kind === 'read' ? this.readErrorRate : this.writeErrorRate))
+  #maybeFail(kind: Access['kind']): void {
+    const { full = false, readErrorRate = 0, writeErrorRate = 0 } = this.#conditions;
+    if (kind === 'change') return;
+    if (kind === 'write' && full) throw diskFull(0);
+    if (this.#components.random.chance(kind === 'read' ? readErrorRate : writeErrorRate))
       throw new HostError('io', `The disk failed a ${kind}. Try again, or replace it.`);
   }
 }
@@ -185,20 +253,6 @@ export function notFound(path: string): HostError {
   return new HostError('not-found', `${path} does not exist. Check the path.`);
 }
 
-/** Names on the way to a path; `.` and `..` are resolved as the file system would, never above its root. */
-function partsOf(path: string): string[] {
-  const parts: string[] = [];
-  for (const part of path.split('/')) {
-    if (part === '..') parts.pop();
-    else if (part !== '' && part !== '.') parts.push(part);
-  }
-  return parts;
-}
-
-function* filesBelow(node: DiskNode): Generator<DiskFile> {
-  const pending: DiskNode[] = [node];
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    if (next.kind === 'file') yield next;
-    else pending.push(...next.entries.values());
-  }
+function diskFull(lengthBytes: number): HostError {
+  return new HostError('disk-full', `The disk has no room for ${lengthBytes} bytes more. Free some.`);
 }

@@ -5,7 +5,7 @@
  *
  * A real extent is a view of bytes that somebody wrote. A synthetic one is only a description (whose
  * content, from where, how much, good or corrupt) of bytes that follow from a seed: a file of 4 GiB on
- * ten thousand machines takes no more memory than one line of text on each. A hole reads as zeros.
+ * ten thousand machines takes no more memory than one line of text on each.
  *
  * Simulated hashing knows extents by their descriptions (see digests.ts), so payload must stay an extent
  * on its whole way: bytes taken out of a synthetic extent and wrapped as a real one are other content.
@@ -110,6 +110,21 @@ export class SyntheticSource {
   }
 }
 
+/** The synthetic contents of one world. */
+export class SyntheticSources {
+  readonly #bySeed = new Map<string, SyntheticSource>();
+
+  of(seed: number | string): SyntheticSource {
+    const key = String(seed);
+    let source = this.#bySeed.get(key);
+    if (source === undefined) {
+      source = new SyntheticSource(key);
+      this.#bySeed.set(key, source);
+    }
+    return source;
+  }
+}
+
 export class SyntheticExtent implements Extent {
   readonly source: SyntheticSource;
   readonly offset: number;
@@ -147,26 +162,32 @@ export class SyntheticExtent implements Extent {
   }
 }
 
-const ZEROS = new Uint8Array(64 * 1024);
+const ZERO_BYTES = new Uint8Array(64 * 1024);
 
-/** What was never written: it reads as zeros and takes no room. */
-export class Hole implements Extent {
+/** Zeros, written or never written; the latter, a hole, take no room on a disk. */
+export class Zeros implements Extent {
   readonly length: number;
+  readonly isHole: boolean;
 
-  constructor(length: number) {
+  constructor(length: number, isHole: boolean) {
     this.length = length;
+    this.isHole = isHole;
   }
 
   sub(from: number, to: number): Extent {
-    return new Hole(to - from);
+    return new Zeros(to - from, this.isHole);
   }
 
   bytes(): Uint8Array {
-    return this.length <= ZEROS.length ? ZEROS.subarray(0, this.length) : new Uint8Array(this.length);
+    return this.length <= ZERO_BYTES.length
+      ? ZERO_BYTES.subarray(0, this.length)
+      : new Uint8Array(this.length);
   }
 
   joined(next: Extent): Extent | undefined {
-    return next instanceof Hole ? new Hole(this.length + next.length) : undefined;
+    return next instanceof Zeros && next.isHole === this.isHole
+      ? new Zeros(this.length + next.length, this.isHole)
+      : undefined;
   }
 
   corrupted(): Extent {
@@ -174,21 +195,71 @@ export class Hole implements Extent {
   }
 }
 
-/** All bytes of a run of extents, in one array of its own. */
-export function joinBytes(extents: readonly Extent[]): Uint8Array {
-  const whole = new Uint8Array(lengthOf(extents));
-  let at = 0;
-  for (const extent of extents) {
-    whole.set(extent.bytes(), at);
-    at += extent.length;
+/** Several runs end to end: what lies across two files, or around a corrupt byte. */
+class Row implements Extent {
+  readonly length: number;
+  /** Two or more, none a row or empty, no neighbours of one run. */
+  readonly parts: readonly Extent[];
+
+  constructor(parts: readonly Extent[]) {
+    this.parts = parts;
+    this.length = parts.reduce((sum, part) => sum + part.length, 0);
   }
-  return whole;
+
+  sub(from: number, to: number): Extent {
+    if (from === 0 && to === this.length) return this;
+    const within: Extent[] = [];
+    let start = 0;
+    for (const part of this.parts) {
+      const [cutFrom, cutTo] = [Math.max(from - start, 0), Math.min(to - start, part.length)];
+      if (cutFrom < cutTo) within.push(part.sub(cutFrom, cutTo));
+      start += part.length;
+    }
+    return joinExtents(within);
+  }
+
+  bytes(): Uint8Array {
+    return joinSlices(this.parts.map((part) => part.bytes()));
+  }
+
+  joined(next: Extent): Extent {
+    return joinExtents([this, next]);
+  }
+
+  corrupted(): Extent {
+    return joinExtents(this.parts.map((part) => part.corrupted()));
+  }
 }
 
-export function lengthOf(extents: readonly Extent[]): number {
-  let length = 0;
-  for (const extent of extents) length += extent.length;
-  return length;
+/** Extents laid end to end, as one. */
+export function joinExtents(extents: readonly Extent[]): Extent {
+  const parts: Extent[] = [];
+  for (const extent of extents)
+    for (const part of partsOf(extent)) {
+      if (part.length === 0) continue;
+      const joined = parts.at(-1)?.joined(part);
+      if (joined === undefined) parts.push(part);
+      else parts[parts.length - 1] = joined;
+    }
+  return parts.length === 1 ? parts[0]! : parts.length === 0 ? NOTHING : new Row(parts);
+}
+
+/** The runs that an extent consists of: itself, mostly. */
+export function partsOf(extent: Extent): readonly Extent[] {
+  return extent instanceof Row ? extent.parts : [extent];
+}
+
+const NOTHING = new Zeros(0, false);
+
+/** One array of all slices' bytes. */
+export function joinSlices(slices: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(slices.reduce((sum, slice) => sum + slice.length, 0));
+  let at = 0;
+  for (const slice of slices) {
+    whole.set(slice, at);
+    at += slice.length;
+  }
+  return whole;
 }
 
 function inverted(bytes: Uint8Array): Uint8Array {

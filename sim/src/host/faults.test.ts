@@ -309,11 +309,11 @@ describe('clock and disk', () => {
 
   test('failing reads and writes are io', async () => {
     const { world, a } = await scene();
-    a.disk.writeErrorRate = 1;
+    a.disk.setConditions({ writeErrorRate: 1 });
     expect(await world.complete(rejection(a.files.writeAtomic('/a', new Uint8Array(9))))).toBe('io');
-    a.disk.writeErrorRate = 0;
+    a.disk.setConditions({});
     await world.complete(a.files.writeAtomic('/a', new Uint8Array(9)));
-    a.disk.readErrorRate = 1;
+    a.disk.setConditions({ readErrorRate: 1 });
     expect(await world.complete(rejection(a.files.read('/a', 9)))).toBe('io');
   });
 });

@@ -1,9 +1,9 @@
 /** One HTTP request that a simulated machine serves, from the connection's first byte to its end. */
 import type { Address, HostError, HttpHandler, HttpServerOptions, TcpHandler } from '@skep/p2p-core/host';
+import { joinSlices } from './extent.ts';
 import type { Frame, RequestHead } from './http-frames.ts';
 import { encodeBody, encodeEnd, encodeHead, readFrames } from './http-frames.ts';
 import type { SimProcess } from './sim-process.ts';
-import { joinSlices } from './sparse-file.ts';
 import type { TcpEndpoint } from './tcp.ts';
 
 const DEFAULT_BODY_BYTES = 2 ** 20;

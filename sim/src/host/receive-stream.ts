@@ -5,7 +5,8 @@
  */
 import type { PieceBuffer, TcpHandler } from '@skep/p2p-core/host';
 import { HostError } from '@skep/p2p-core/host';
-import { SimPiece } from './payload.ts';
+import { RealExtent } from './extent.ts';
+import { SimPiece } from './piece.ts';
 import type { Slice } from './send-stream.ts';
 
 /** What a handler leaves is kept up to this many bytes. */
@@ -170,7 +171,7 @@ export class ReceiveStream {
 
 function put(asked: AskedPayload, bytes: Uint8Array): void {
   if (bytes.length === 0) return;
-  asked.target?.put(asked.at, bytes);
+  asked.target?.put(asked.at, RealExtent.of(bytes));
   asked.at += bytes.length;
   asked.leftBytes -= bytes.length;
 }

@@ -21,7 +21,7 @@ export interface CrashOptions {
    * keeps all that was done. `machine`: power loss; peers hear nothing at all.
    */
   readonly kind?: 'process' | 'machine';
-  /** On a machine's crash: the chance of each write since its last sync to be lost. Default 0. */
+  /** On a machine's crash: the chance of each sector written since its file's last sync to be lost. Default 0.5. */
   readonly unsyncedLossRate?: number;
 }
 
@@ -94,7 +94,7 @@ export class SimHost implements Host {
   }
 
   /** SIGKILL or power loss. What the dead code still calls does nothing, and what it awaits never comes. */
-  crash({ kind = 'process', unsyncedLossRate = 0 }: CrashOptions = {}): void {
+  crash({ kind = 'process', unsyncedLossRate = 0.5 }: CrashOptions = {}): void {
     const { machine, process } = this.#components;
     if (process.isDead) return;
     this.#trace('crash');
@@ -103,6 +103,7 @@ export class SimHost implements Host {
     machine.listeners.clear();
     machine.udp.clear();
     process.die();
+    machine.disk.abandon();
     if (kind === 'process') return;
     machine.isOn = false;
     machine.disk.loseUnsynced(unsyncedLossRate);

@@ -4,11 +4,14 @@
  * `traceHash` proves it.
  */
 import { addressFamily, HostError } from '@skep/p2p-core/host';
+import type { Hashing } from './digests.ts';
+import { Digests } from './digests.ts';
 import type { DiskOptions } from './disk.ts';
 import { SimDisk } from './disk.ts';
 import type { RunOptions, RunResult } from './driver.ts';
 import { drive } from './driver.ts';
 import { EventQueue } from './event-queue.ts';
+import { SyntheticSources } from './extent.ts';
 import type { FabricOptions } from './fabric.ts';
 import { Fabric } from './fabric.ts';
 import { isLoopback, Machine } from './machine.ts';
@@ -26,6 +29,8 @@ export interface SimWorldOptions {
   readonly nameLookupMs?: number;
   /** wallTime of a right clock when the world begins. Default: 2026-01-01. */
   readonly startWallTimeMs?: number;
+  /** Of synthetic content, by what it is or over its derived bytes: see digests.ts. Default `modelled`. */
+  readonly hashing?: Hashing;
   /** Whether reaching for the real clock, timers, chance or network fails the run. Default true. */
   readonly guard?: boolean;
   /** Told of each entry of the trace: to find where two runs that should be one part ways. */
@@ -52,11 +57,14 @@ export class SimWorld {
   readonly #machines = new Map<string, Machine>();
   readonly #names = new Map<string, readonly string[]>();
   readonly #failures: unknown[] = [];
+  readonly #digests: Digests;
+  readonly #sources = new SyntheticSources();
   #nowMs = 0;
 
   constructor(options: SimWorldOptions) {
     this.#options = options;
     this.#trace = new Trace(options.onTrace);
+    this.#digests = new Digests(options.hashing ?? 'modelled');
     const components = { queue: this.#queue, now: () => this.#nowMs, seed: options.seed };
     this.#fabric = new Fabric(components, options.network ?? {});
   }
@@ -82,6 +90,8 @@ export class SimWorld {
       disk: new SimDisk(
         {
           random: new RandomStream(seed, `disk/${address}`),
+          digests: this.#digests,
+          sources: this.#sources,
           now: () => this.#nowMs,
           wallTime: () => this.#wallTimeOf(machine),
         },

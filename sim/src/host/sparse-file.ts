@@ -1,31 +1,23 @@
 /**
- * The bytes of one simulated file, as slices that are never written to once they are in it. So a block
- * can go from one machine's disk over the network to a thousand others without being copied once.
- * What was never written reads as zeros and takes no room.
+ * The content of one simulated file, and what of it a power loss may still take back. What was never
+ * written reads as zeros and takes no room.
  */
+import type { Extent } from './extent.ts';
+import { joinExtents, partsOf, Zeros } from './extent.ts';
+import { ExtentMap } from './extent-map.ts';
+import type { RandomStream } from './random-stream.ts';
 
-interface Extent {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
-
-/** A write that power loss may still undo. */
-interface UnsyncedWrite {
-  readonly offset: number;
-  readonly before: readonly Extent[];
-  readonly lengthBytes: number;
-  readonly fileLengthBefore: number;
-}
-
-const MAX_UNSYNCED_WRITES = 512;
-const ZEROS = new Uint8Array(64 * 1024);
+/** What a disk writes whole or not at all. */
+const SECTOR_BYTES = 4_096;
+/** Of a longer range, this many parts are torn apart, each of whole sectors. */
+const MAX_TORN_PARTS = 1_024;
 
 export class SparseFile {
-  /** Sorted by offset, none overlapping. */
-  #extents: Extent[] = [];
+  readonly #now = new ExtentMap();
   #length = 0;
-  #storedBytes = 0;
-  #unsynced: UnsyncedWrite[] = [];
+  /** What was at the last sync where the file was written since, below the length it had then. */
+  #before: ExtentMap | undefined;
+  #syncedLength = 0;
 
   get length(): number {
     return this.#length;
@@ -33,130 +25,133 @@ export class SparseFile {
 
   /** Bytes that take room on the disk: those written, holes left out. */
   get storedBytes(): number {
-    return this.#storedBytes;
+    return this.#now.storedBytes;
   }
 
   /** How many bytes of a range are holes yet, that is, by how much writing it would grow the file. */
-  missingIn(offset: number, lengthBytes: number): number {
-    let missing = lengthBytes;
-    for (let i = this.#firstAfter(offset); i < this.#extents.length; i++) {
-      const extent = this.#extents[i]!;
-      const from = Math.max(extent.offset, offset);
-      const to = Math.min(extent.offset + extent.bytes.length, offset + lengthBytes);
-      if (from >= to) break;
-      missing -= to - from;
+  missingIn(offset: number, length: number): number {
+    return this.#now.missingIn(offset, length);
+  }
+
+  /** The range, which must lie inside the file. */
+  read(offset: number, length: number): Extent {
+    return this.#now.read(offset, length);
+  }
+
+  write(offset: number, extent: Extent): void {
+    this.#keepBefore(offset, Math.min(offset + extent.length, this.#syncedLength));
+    this.#now.write(offset, written(extent));
+    this.#length = Math.max(this.#length, offset + extent.length);
+  }
+
+  /** A write that a crash cut short: of the file's growth a prefix is there, of the rest some sectors. */
+  writeTorn(offset: number, extent: Extent, random: RandomStream): void {
+    const end = offset + extent.length;
+    const inside = Math.min(Math.max(this.#length, offset), end);
+    for (const [from, to] of tornParts(offset, inside))
+      if (random.chance(0.5)) this.write(from, extent.sub(from - offset, to - offset));
+    const grown = Math.floor(random.float() * (end - inside + 1));
+    if (grown > 0) this.write(inside, extent.sub(inside - offset, inside - offset + grown));
+  }
+
+  /** Grows with a hole, durably; never shrinks. */
+  extendTo(length: number): void {
+    if (length <= this.#length) return;
+    if (this.#syncedLength < this.#length) {
+      const grown = this.#length - this.#syncedLength;
+      this.#before ??= new ExtentMap();
+      this.#before.write(this.#syncedLength, new Zeros(grown, true));
     }
-    return missing;
-  }
-
-  /** Takes ownership of the slices: nobody may change them afterwards. */
-  write(offset: number, slices: readonly Uint8Array[]): void {
-    const lengthBytes = slices.reduce((sum, slice) => sum + slice.length, 0);
-    const before = this.#replace(offset, lengthBytes, slices);
-    this.#unsynced.push({ offset, lengthBytes, before, fileLengthBefore: this.#length });
-    this.#length = Math.max(this.#length, offset + lengthBytes);
-    // A real kernel writes old pages back unasked; without that a log never synced would grow this one too.
-    if (this.#unsynced.length > 2 * MAX_UNSYNCED_WRITES) this.#unsynced.splice(0, MAX_UNSYNCED_WRITES);
-  }
-
-  /** Grows with a hole; never shrinks. */
-  extendTo(lengthBytes: number): void {
-    this.#length = Math.max(this.#length, lengthBytes);
-  }
-
-  /** The range as slices that must not be written to. It must lie inside the file. */
-  slices(offset: number, lengthBytes: number): Uint8Array[] {
-    const slices: Uint8Array[] = [];
-    const end = offset + lengthBytes;
-    let at = offset;
-    for (let i = this.#firstAfter(offset); at < end; i++) {
-      const extent = this.#extents[i];
-      const holeEnd = Math.min(end, extent?.offset ?? end);
-      for (; at < holeEnd; at += Math.min(ZEROS.length, holeEnd - at))
-        slices.push(ZEROS.subarray(0, Math.min(ZEROS.length, holeEnd - at)));
-      if (extent === undefined || at >= end) continue;
-      const upTo = Math.min(end, extent.offset + extent.bytes.length);
-      slices.push(extent.bytes.subarray(at - extent.offset, upTo - extent.offset));
-      at = upTo;
-    }
-    return slices;
+    this.#length = length;
+    this.#syncedLength = length;
   }
 
   sync(): void {
-    this.#unsynced = [];
+    this.#before = undefined;
+    this.#syncedLength = this.#length;
+  }
+
+  /** Makes stored bytes of a range, to whole sectors, silently wrong. */
+  corrupt(offset: number, length: number): void {
+    const from = Math.floor(offset / SECTOR_BYTES) * SECTOR_BYTES;
+    const to = Math.min(Math.ceil((offset + length) / SECTOR_BYTES) * SECTOR_BYTES, this.#length);
+    const wrong: { readonly at: number; readonly extent: Extent }[] = [];
+    for (const { offset: start, extent } of this.#now.entries()) {
+      const cutFrom = Math.max(from - start, 0);
+      const cutTo = Math.min(to - start, extent.length);
+      if (cutFrom < cutTo)
+        wrong.push({ at: start + cutFrom, extent: extent.sub(cutFrom, cutTo).corrupted() });
+    }
+    for (const { at, extent } of wrong) this.#now.write(at, extent);
   }
 
   /**
-   * Power loss: each write since the last sync is undone if `isLost` says so. Once a write that grew the
-   * file is lost, so are the later ones that did: of appends a prefix stays.
+   * Power loss: each sector written since the last sync is lost with the probability `lossRate`. A file
+   * that grew keeps a prefix of its growth, of any number of bytes.
    */
-  loseUnsynced(isLost: () => boolean): void {
-    let isGrowthLost = false;
-    const lost = this.#unsynced.filter((write) => {
-      const hasGrown = write.offset + write.lengthBytes > write.fileLengthBefore;
-      const goes = isLost() || (hasGrown && isGrowthLost);
-      isGrowthLost ||= goes && hasGrown;
-      return goes;
-    });
-    for (const write of lost.reverse()) {
-      this.#replace(write.offset, write.lengthBytes, []);
-      for (const extent of write.before) this.#replace(extent.offset, extent.bytes.length, [extent.bytes]);
-      if (write.offset + write.lengthBytes === this.#length) this.#length = write.fileLengthBefore;
+  loseUnsynced(lossRate: number, random: RandomStream): void {
+    const partBytes = tornPartBytes(this.#before?.storedBytes ?? 0);
+    let part = -1;
+    let isLost = false;
+    for (const { offset, extent } of this.#before?.entries() ?? [])
+      for (const [from, to] of partsBetween(offset, offset + extent.length, partBytes)) {
+        const isNext = Math.floor(from / partBytes) !== part;
+        part = Math.floor(from / partBytes);
+        if (isNext) isLost = random.chance(lossRate);
+        if (isLost) this.#restore(from, extent.sub(from - offset, to - offset));
+      }
+    for (const [from, to] of tornParts(this.#syncedLength, this.#length)) {
+      if (!random.chance(lossRate)) continue;
+      this.#truncate(lossRate < 1 ? from + Math.floor(random.float() * (to - from)) : from);
+      break;
     }
-    this.#unsynced = [];
+    this.sync();
   }
 
-  /** Puts slices in place of a range and gives what was there; no slices make a hole. */
-  #replace(offset: number, lengthBytes: number, slices: readonly Uint8Array[]): Extent[] {
-    if (lengthBytes === 0) return [];
-    const end = offset + lengthBytes;
-    const first = this.#firstAfter(offset);
-    const replacement: Extent[] = [];
-    const removed: Extent[] = [];
-    let last = first;
-    const head = this.#extents[first];
-    if (head !== undefined && head.offset < offset)
-      replacement.push({ offset: head.offset, bytes: head.bytes.subarray(0, offset - head.offset) });
+  #truncate(length: number): void {
+    this.#now.clear(length, this.#length - length);
+    this.#length = length;
+  }
+
+  /** Remembers what is in a range, where it is not remembered yet. */
+  #keepBefore(from: number, to: number): void {
+    if (from >= to) return;
+    this.#before ??= new ExtentMap();
+    for (const [start, end] of this.#before.gaps(from, to - from))
+      this.#before.write(start, this.#now.read(start, end - start));
+  }
+
+  #restore(offset: number, extent: Extent): void {
     let at = offset;
-    for (const bytes of slices) {
-      if (bytes.length > 0) replacement.push({ offset: at, bytes });
-      at += bytes.length;
-      this.#storedBytes += bytes.length;
+    for (const part of partsOf(extent)) {
+      if (part instanceof Zeros && part.isHole) this.#now.clear(at, part.length);
+      else this.#now.write(at, part);
+      at += part.length;
     }
-    for (; last < this.#extents.length && this.#extents[last]!.offset < end; last++) {
-      const extent = this.#extents[last]!;
-      const from = Math.max(offset, extent.offset);
-      const to = Math.min(end, extent.offset + extent.bytes.length);
-      removed.push({ offset: from, bytes: extent.bytes.subarray(from - extent.offset, to - extent.offset) });
-      this.#storedBytes -= to - from;
-      if (to < extent.offset + extent.bytes.length)
-        replacement.push({ offset: to, bytes: extent.bytes.subarray(to - extent.offset) });
-    }
-    this.#extents.splice(first, last - first, ...replacement);
-    return removed;
-  }
-
-  /** Index of the first extent that ends after `offset`. */
-  #firstAfter(offset: number): number {
-    let low = 0;
-    let high = this.#extents.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const extent = this.#extents[middle]!;
-      if (extent.offset + extent.bytes.length <= offset) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 }
 
-/** One array of all slices' bytes. */
-export function joinSlices(slices: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(slices.reduce((sum, slice) => sum + slice.length, 0));
-  let at = 0;
-  for (const slice of slices) {
-    whole.set(slice, at);
-    at += slice.length;
+/** Holes that are written become zeros, which take room. */
+function written(extent: Extent): Extent {
+  const parts = partsOf(extent);
+  if (!parts.some((part) => part instanceof Zeros && part.isHole)) return extent;
+  return joinExtents(parts.map((part) => (part instanceof Zeros ? new Zeros(part.length, false) : part)));
+}
+
+function tornParts(from: number, to: number): Iterable<[from: number, to: number]> {
+  return partsBetween(from, to, tornPartBytes(to - from));
+}
+
+/** Whole sectors: one, but of a long range so many that its parts are not too many to tell apart. */
+function tornPartBytes(lengthBytes: number): number {
+  return SECTOR_BYTES * Math.max(1, Math.ceil(lengthBytes / SECTOR_BYTES / MAX_TORN_PARTS));
+}
+
+/** The range, cut at multiples of `partBytes`. */
+function* partsBetween(from: number, to: number, partBytes: number): Generator<[from: number, to: number]> {
+  for (let at = from; at < to; ) {
+    const next = Math.min(to, (Math.floor(at / partBytes) + 1) * partBytes);
+    yield [at, next];
+    at = next;
   }
-  return whole;
 }

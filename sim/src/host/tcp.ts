@@ -12,10 +12,10 @@ import type {
   TcpHandler,
 } from '@skep/p2p-core/host';
 import { HostError } from '@skep/p2p-core/host';
+import { SimContent } from './content.ts';
 import type { SimEvent } from './event-queue.ts';
 import type { Fabric } from './fabric.ts';
 import type { ListenerBinding, Machine } from './machine.ts';
-import { SimContent } from './payload.ts';
 import { ReceiveStream } from './receive-stream.ts';
 import type { Chunk, SendLink } from './send-stream.ts';
 import { SendStream, TCP_WINDOW_BYTES } from './send-stream.ts';
@@ -103,13 +103,13 @@ export class TcpEndpoint implements TcpConnection, SendLink {
       this.#sender.push(item, length);
       return item;
     });
-    content.readRanges(blocks, (outcome) => {
+    content.readBlocks(blocks, (outcome) => {
       if (this.#phase === 'closed') return;
       if ('error' in outcome) {
         this.#failRead(outcome.error);
         return;
       }
-      for (const [i, item] of items.entries()) item.slices = outcome.value[i]!;
+      for (const [i, item] of items.entries()) item.slices = [outcome.value[i]!.bytes()];
       this.#pump();
     });
     this.#pumpSoon();
