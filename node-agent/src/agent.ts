@@ -5,9 +5,10 @@
 import type { AgentConfig, Command, Report } from '@skep/contract';
 import { createNode, type Node } from '@skep/p2p-core';
 import { fromHex } from '@skep/p2p-core/bytes';
-import type { Address, Host, HttpServer, Timer } from '@skep/p2p-core/host';
+import { type Address, type Host, type HttpServer, ShapedHost, type Timer } from '@skep/p2p-core/host';
 import { LamportClock, type RingEvent } from '@skep/p2p-core/ring';
 import { ControlLink } from './control-link.ts';
+import { Endurance } from './endurance.ts';
 import { EventOutbox } from './event-outbox.ts';
 import { serveHealth } from './health.ts';
 import type { Log } from './log.ts';
@@ -56,6 +57,8 @@ class Machine implements Agent {
   readonly #outbox = new EventOutbox();
   readonly #link: ControlLink;
   readonly #ring: RingSeat | undefined;
+  /** Of a shaped machine. */
+  readonly #endurance: Endurance | undefined;
   #resolveEnded!: (end: AgentEnd) => void;
   #node!: Node;
   #holdings!: TorrentHoldings;
@@ -67,6 +70,12 @@ class Machine implements Agent {
   #readyTimer: Timer | undefined;
 
   constructor(host: Host, log: Log, config: AgentConfig) {
+    if (config.shaped === true) {
+      const shaped = new ShapedHost(host);
+      this.#endurance = new Endurance({ clock: shaped.clock, endurer: shaped });
+      // All that the machine does goes through it from here on, its line to the control API too.
+      host = shaped;
+    }
     this.#host = host;
     this.#log = log;
     this.#config = config;
@@ -171,6 +180,7 @@ class Machine implements Agent {
   async obey(commands: readonly Command[]): Promise<void> {
     const stop = commands.find((command) => command.kind === 'stop');
     if (stop !== undefined) return this.#end(stop.reason, 'told by the control API');
+    this.#endurance?.obey(commands.find((command) => command.kind === 'endure'));
     for (const command of commands) {
       if (command.kind === 'bootstrap-from') this.#bootstrapFrom(command.addresses);
       else if (command.kind === 'form-ring') await this.#ring?.form(command);
@@ -243,6 +253,7 @@ class Machine implements Agent {
 
   async #shutDown(missed: boolean): Promise<void> {
     this.#readyTimer?.cancel();
+    this.#endurance?.close();
     if (missed) this.#ring?.leave();
     await this.#ring?.close();
     await this.#node.close();

@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pid } from 'node:process';
 import { AgentConfig } from '@skep/contract';
-import { HostError } from '@skep/p2p-core/host';
+import { type Files, HostError } from '@skep/p2p-core/host';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { identifyProcess } from '@skep/p2p-core/process-identity';
 import { startAgent } from './agent.ts';
@@ -18,8 +18,9 @@ import { removeRemains } from './orphan.ts';
 
 const alreadyLived = 17;
 
-const host = createNodeHost({ onUncaught: (error) => fail('an error reached the host uncaught', error) });
-const log = createLog(host.clock, (line) => process.stdout.write(line));
+/** Tells the time to the log, also before it is known what the machine's own Host is to be. */
+const { clock } = createNodeHost();
+const log = createLog(clock, (line) => process.stdout.write(line));
 
 function fail(what: string, error: unknown): never {
   log.warn(what, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
@@ -27,11 +28,11 @@ function fail(what: string, error: unknown): never {
 }
 
 /** Of all processes ever started for one launch token, the one that makes this file is the machine. */
-async function claim(configPath: string): Promise<void> {
+async function claim(files: Files, configPath: string): Promise<void> {
   const record = JSON.stringify(identifyProcess(pid));
   const path = join(dirname(configPath), 'machine.json');
   try {
-    await host.files.createExclusive(path, new TextEncoder().encode(record));
+    await files.createExclusive(path, new TextEncoder().encode(record));
   } catch (error) {
     if (!(error instanceof HostError) || error.code !== 'exists') throw error;
     log.warn('this launch already has its machine, or was called off');
@@ -52,7 +53,12 @@ async function main(): Promise<void> {
     throw new Error('SKEP_CONFIG must name the agent’s configuration file; a launcher sets it');
   }
   const config = readConfig(configPath);
-  await claim(configPath);
+  const host = createNodeHost({
+    onUncaught: (error) => fail('an error reached the host uncaught', error),
+    // Paths between shaped machines are told apart by address, so a machine has one for both ways.
+    ...(config.shaped === true ? { outgoingHost: config.listen.host } : {}),
+  });
+  await claim(host.files, configPath);
   const agent = await startAgent({ host, log }, config);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => agent.stop());
   const end = await agent.ended;

@@ -17,6 +17,12 @@ export interface NodeHostOptions {
   readonly onUncaught?: (error: unknown) => void;
   /** Threads that hash and write. @default as many as the machine runs at once */
   readonly workers?: number;
+  /**
+   * IP literal of this machine that outgoing TCP connections come from, where the remote is of its family. On
+   * Linux any of 127.0.0.0/8 will do, so that processes of one machine can be told apart.
+   * @default as the system routes
+   */
+  readonly outgoingHost?: string;
 }
 
 export interface NodeHost extends Host {
@@ -34,7 +40,13 @@ export function createNodeHost(options: NodeHostOptions = {}): NodeHost {
       report(error);
     }
   };
-  const sockets: TcpContext = { buffers: new ReadBuffers(), guard, report, open: new Set() };
+  const sockets: TcpContext = {
+    buffers: new ReadBuffers(),
+    guard,
+    report,
+    open: new Set(),
+    outgoingHost: options.outgoingHost,
+  };
   const storage: ContentContext = {
     openFiles: new OpenFiles(),
     workers: new WorkerPool(Math.max(1, options.workers ?? availableParallelism())),

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Probe, pattern } from '../compliance/probe.ts';
@@ -122,6 +122,36 @@ test('close ends connections, listeners and servers, and nothing of them stays',
   host.net.connectTcp(listener.local, late);
   await late.until(() => late.closed);
   expect(late.closeError?.code).toBe('refused');
+});
+
+test.runIf(process.platform === 'linux')('outgoing connections come from the address asked for', async () => {
+  const other = createNodeHost({ outgoingHost: '127.9.8.7' });
+  const hasIpv6 = networkInterfaces().lo?.some(({ address }) => address === '::1');
+  for (const listening of hasIpv6 ? [LOOPBACK, '::1'] : [LOOPBACK]) {
+    const server = new Probe();
+    const listener = await host.net.listenTcp({ host: listening, port: 0 }, (connection) => {
+      server.connection = connection;
+      return server;
+    });
+    const client = new Probe();
+    client.connection = other.net.connectTcp(listener.local, client);
+    await client.until(() => client.calls.length > 0);
+    await server.until(() => server.calls.length > 0);
+    // Another family is left as the system routes it.
+    const from = listening === LOOPBACK ? '127.9.8.7' : '::1';
+    expect([server.connection.remote.host, client.connection.local.host]).toEqual([from, from]);
+  }
+  await other.close();
+});
+
+test('an outgoing address that the machine does not have ends the connection', async () => {
+  const other = createNodeHost({ outgoingHost: '192.0.2.1' });
+  const listener = await host.net.listenTcp({ host: LOOPBACK, port: 0 }, () => new Probe());
+  const client = new Probe();
+  other.net.connectTcp(listener.local, client);
+  await client.until(() => client.closed);
+  expect(client.closeError?.code).toBe('address-unavailable');
+  await other.close();
 });
 
 test('addresses the system gives are brought to one spelling', () => {

@@ -39,6 +39,8 @@ export interface TcpContext {
   readonly report: (error: unknown) => void;
   /** Connections and listeners that are open, to be ended with the Host. */
   readonly open: Set<{ destroy(): void }>;
+  /** Where outgoing connections come from, if not from where the system routes them. */
+  readonly outgoingHost: string | undefined;
 }
 
 /** A `Socket` whose handle can be given to another one. `_handle` is Node's own: see `adopt` for where it is missing. */
@@ -240,8 +242,18 @@ export function connectTcp(
         socket.destroy(new HostError('unreachable', `${formatAddress(remote)} is no address: ${advice}`));
         return socket;
       }
-      const socket = connect({ ...options, host: remote.host, port: remote.port, noDelay: true }, () =>
-        connection.opened(),
+      const { outgoingHost } = context;
+      const isOfFamily =
+        outgoingHost !== undefined && addressFamily(outgoingHost) === addressFamily(remote.host);
+      const socket = connect(
+        {
+          ...options,
+          host: remote.host,
+          port: remote.port,
+          noDelay: true,
+          ...(isOfFamily ? { localAddress: outgoingHost } : {}),
+        },
+        () => connection.opened(),
       );
       if (Number.isFinite(timeoutMs)) socket.setTimeout(Math.max(1, Math.ceil(timeoutMs)));
       return socket;
