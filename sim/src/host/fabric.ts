@@ -29,14 +29,6 @@ export class Fabric {
     this.#now = components.now;
   }
 
-  /** A datagram: may be lost, doubled, overtaken. `arrive` is called once per copy that gets there. */
-  sendDatagram(from: FabricNode, to: FabricNode, lengthBytes: number, arrive: () => void): void {
-    if (this.paths.losesDatagram(from, to)) return;
-    if (from !== to && !from.up.takesDatagram) return;
-    this.#sendCopy(from, to, lengthBytes, arrive);
-    if (this.paths.doublesDatagram(from, to)) this.#sendCopy(from, to, lengthBytes, arrive);
-  }
-
   /**
    * A segment of a stream: arrives no earlier than `notBeforeMs`, which keeps a stream's order. Lost only
    * to a cut: then `lost` is called. Returns the time of arrival at the far link, the next segment's
@@ -61,14 +53,6 @@ export class Fabric {
       else this.#passDownlink(from, to, lengthBytes, arrive);
     });
     return arrivalMs;
-  }
-
-  #sendCopy(from: FabricNode, to: FabricNode, lengthBytes: number, arrive: () => void): void {
-    const arrivalMs = this.#arrival(from, to, this.#departure(from, to, lengthBytes));
-    this.#queue.add(arrivalMs, () => {
-      if (this.paths.isCut(from, to) || (from !== to && !to.down.takesDatagram)) return;
-      this.#passDownlink(from, to, lengthBytes, arrive);
-    });
   }
 
   #departure(from: FabricNode, to: FabricNode, lengthBytes: number): number {

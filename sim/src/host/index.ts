@@ -1,7 +1,8 @@
 export type { DiskOptions, SimDisk } from './disk.ts';
 export type { RunOptions, RunResult } from './driver.ts';
 export type { FabricOptions } from './fabric.ts';
-export type { Latency } from './paths.ts';
+export type { NatKind, NatOptions } from './nat.ts';
+export type { Latency, PathDegradation } from './paths.ts';
 export { RandomStream } from './random-stream.ts';
 export { RealWorldAccess } from './real-world-trap.ts';
 export type { CrashOptions, SimHost } from './sim-host.ts';

@@ -3,9 +3,11 @@
  * kernel's table of open sockets, which is emptied when the process in it ends.
  */
 import { HostError } from '@skep/p2p-core/host';
+import type { Datagram } from './datagrams.ts';
 import type { SimDisk } from './disk.ts';
 import type { FabricNode } from './fabric.ts';
 import { Link, type LinkClock } from './links.ts';
+import type { Nat } from './nat.ts';
 import type { RandomStream } from './random-stream.ts';
 import type { TcpEndpoint } from './tcp.ts';
 import type { TracedMachine } from './trace.ts';
@@ -24,6 +26,8 @@ export class PortTable<T extends Bound> {
   readonly #machine: { readonly address: string };
   readonly #byPort = new Map<number, T[]>();
   #nextEphemeral = 0;
+  /** What was found the last time: most machines have one socket that is asked for all the time. */
+  #lastFound: { readonly host: string; readonly port: number; readonly bound: T } | undefined;
 
   constructor(machine: { readonly address: string }) {
     this.#machine = machine;
@@ -39,6 +43,7 @@ export class PortTable<T extends Bound> {
     const chosen = port === 0 ? this.ephemeral(host) : port;
     if (!this.#isFree(host, chosen))
       throw new HostError('address-in-use', `Port ${chosen} of ${host} is taken. Choose another, or 0.`);
+    this.#lastFound = undefined;
     const others = this.#byPort.get(chosen);
     if (others === undefined) this.#byPort.set(chosen, [bound]);
     else others.push(bound);
@@ -55,19 +60,22 @@ export class PortTable<T extends Bound> {
   }
 
   release(bound: T, port: number): void {
+    this.#lastFound = undefined;
     const left = this.#byPort.get(port)?.filter((other) => other !== bound) ?? [];
     if (left.length === 0) this.#byPort.delete(port);
     else this.#byPort.set(port, left);
   }
 
   at(host: string, port: number): T | undefined {
-    const all = this.#byPort.get(port);
-    if (all === undefined) return undefined;
-    for (const bound of all) if (bound.host === host || WILDCARDS.has(bound.host)) return bound;
-    return undefined;
+    const last = this.#lastFound;
+    if (last !== undefined && last.port === port && last.host === host) return last.bound;
+    const bound = this.#byPort.get(port)?.find((each) => each.host === host || WILDCARDS.has(each.host));
+    if (bound !== undefined) this.#lastFound = { host, port, bound };
+    return bound;
   }
 
   clear(): void {
+    this.#lastFound = undefined;
     this.#byPort.clear();
   }
 
@@ -86,7 +94,8 @@ export interface ListenerBinding extends Bound {
 }
 
 export interface UdpBinding extends Bound {
-  arrive(message: Uint8Array, from: { readonly host: string; readonly port: number }): void;
+  /** Takes the datagram, and recycles it when it has been looked at. */
+  arrive(datagram: Datagram): void;
 }
 
 export class Machine implements FabricNode, TracedMachine {
@@ -94,7 +103,9 @@ export class Machine implements FabricNode, TracedMachine {
   readonly address: string;
   readonly disk: SimDisk;
   readonly random: RandomStream;
-  readonly latencyTo = new Map<string, number>();
+  readonly region: number;
+  /** The address translation that it stands behind. */
+  readonly nat: Nat | undefined;
   readonly listeners: PortTable<ListenerBinding>;
   readonly udp: PortTable<UdpBinding>;
   readonly connections = new Set<TcpEndpoint>();
@@ -111,6 +122,8 @@ export class Machine implements FabricNode, TracedMachine {
     clock: LinkClock;
     disk: SimDisk;
     random: RandomStream;
+    region: number;
+    nat: Nat | undefined;
     upBytesPerSecond?: number | undefined;
     downBytesPerSecond?: number | undefined;
   }) {
@@ -118,6 +131,8 @@ export class Machine implements FabricNode, TracedMachine {
     this.address = options.address;
     this.disk = options.disk;
     this.random = options.random;
+    this.region = options.region;
+    this.nat = options.nat;
     this.up = new Link(options.clock, options.upBytesPerSecond);
     this.down = new Link(options.clock, options.downBytesPerSecond);
     this.listeners = new PortTable(this);

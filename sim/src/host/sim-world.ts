@@ -4,6 +4,7 @@
  * `traceHash` proves it.
  */
 import { addressFamily, HostError } from '@skep/p2p-core/host';
+import { Datagrams } from './datagrams.ts';
 import type { Hashing } from './digests.ts';
 import { Digests } from './digests.ts';
 import type { DiskOptions } from './disk.ts';
@@ -15,9 +16,13 @@ import { SyntheticSources } from './extent.ts';
 import type { FabricOptions } from './fabric.ts';
 import { Fabric } from './fabric.ts';
 import { isLoopback, Machine } from './machine.ts';
+import type { NatKind, NatOptions } from './nat.ts';
+import { natOf } from './nat.ts';
+import type { PathDegradation } from './paths.ts';
 import { RandomStream } from './random-stream.ts';
 import { SimHost } from './sim-host.ts';
 import { SimProcess } from './sim-process.ts';
+import type { Surroundings } from './sockets.ts';
 import type { TraceEntry } from './trace.ts';
 import { Trace } from './trace.ts';
 
@@ -43,6 +48,10 @@ export interface SimHostOptions {
   /** Default: no limit. */
   readonly upBytesPerSecond?: number;
   readonly downBytesPerSecond?: number;
+  /** Where it stands, for latencies by region. Default: nowhere, ''. */
+  readonly region?: string;
+  /** The address translation that it stands behind. Default 'none'. */
+  readonly nat?: NatKind | NatOptions;
   readonly clockSkewMs?: number;
   readonly disk?: DiskOptions;
   /** Told what callbacks threw. Default: the run fails with it. */
@@ -54,6 +63,7 @@ export class SimWorld {
   readonly #queue = new EventQueue();
   readonly #trace: Trace;
   readonly #fabric: Fabric;
+  readonly #surroundings: Surroundings;
   readonly #machines = new Map<string, Machine>();
   readonly #names = new Map<string, readonly string[]>();
   readonly #failures: unknown[] = [];
@@ -67,6 +77,13 @@ export class SimWorld {
     this.#digests = new Digests(options.hashing ?? 'modelled');
     const components = { queue: this.#queue, now: () => this.#nowMs, seed: options.seed };
     this.#fabric = new Fabric(components, options.network ?? {});
+    const { paths } = this.#fabric;
+    this.#surroundings = {
+      machineAt: (address) => this.#machines.get(address),
+      namesOf: (name) => (name === 'localhost' ? ['127.0.0.1'] : this.#names.get(name)),
+      nameLookupMs: options.nameLookupMs ?? 20,
+      datagrams: new Datagrams({ ...components, paths, trace: this.#trace }),
+    };
   }
 
   /** Virtual milliseconds since the world began. */
@@ -87,6 +104,8 @@ export class SimWorld {
       address,
       clock: { queue: this.#queue, now: () => this.#nowMs },
       random: new RandomStream(seed, `network/${address}`),
+      region: this.#fabric.paths.regionOf(options.region ?? ''),
+      nat: natOf(options.nat),
       disk: new SimDisk(
         {
           random: new RandomStream(seed, `disk/${address}`),
@@ -112,8 +131,8 @@ export class SimWorld {
 
   /** Cuts two groups of addresses off from each other, both ways. The returned function heals this cut alone. */
   partition(groupA: Iterable<string>, groupB: Iterable<string>): () => void {
-    const a = new Set(groupA);
-    const b = new Set(groupB);
+    const a = [...groupA];
+    const b = [...groupB];
     const heals = [this.#fabric.paths.cut({ from: a, to: b }), this.#fabric.paths.cut({ from: b, to: a })];
     return () => {
       for (const heal of heals) heal();
@@ -122,10 +141,18 @@ export class SimWorld {
 
   /** Lets nothing through from one group to the other; the way back stays open. */
   cutOneWay(from: Iterable<string>, to: Iterable<string>): () => void {
-    return this.#fabric.paths.cut({ from: new Set(from), to: new Set(to) });
+    return this.#fabric.paths.cut({ from, to });
   }
 
-  /** Ends all cuts. */
+  /**
+   * Makes the way from each machine of one group to each of the other worse, one way; several such add up. The
+   * returned function heals this alone.
+   */
+  degrade(from: Iterable<string>, to: Iterable<string>, degradation: PathDegradation): () => void {
+    return this.#fabric.paths.degrade(from, to, degradation);
+  }
+
+  /** Ends all cuts and degradations. */
   heal(): void {
     this.#fabric.paths.healAll();
   }
@@ -198,11 +225,7 @@ export class SimWorld {
         random: new RandomStream(this.#options.seed, `host/${machine.address}/${generation}`),
         fabric: this.#fabric,
         trace: this.#trace,
-        surroundings: {
-          machineAt: (address) => this.#machines.get(address),
-          namesOf: (name) => (name === 'localhost' ? ['127.0.0.1'] : this.#names.get(name)),
-          nameLookupMs: this.#options.nameLookupMs ?? 20,
-        },
+        surroundings: this.#surroundings,
         wallTime: () => this.#wallTimeOf(machine),
         restart: () => this.#start(machine, options, generation + 1),
       },

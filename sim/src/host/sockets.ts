@@ -8,6 +8,7 @@ import type {
   UdpSocket,
 } from '@skep/p2p-core/host';
 import { addressFamily, HostError } from '@skep/p2p-core/host';
+import type { Datagrams } from './datagrams.ts';
 import type { ListenerBinding, Machine } from './machine.ts';
 import { isLoopback } from './machine.ts';
 import type { TcpComponents } from './tcp.ts';
@@ -19,6 +20,7 @@ export interface Surroundings {
   machineAt(address: string): Machine | undefined;
   namesOf(name: string): readonly string[] | undefined;
   readonly nameLookupMs: number;
+  readonly datagrams: Datagrams;
 }
 
 export class SimNetwork implements Network {
@@ -78,7 +80,9 @@ export class SimNetwork implements Network {
     return process.promise((resolve, reject) => {
       process.later(0, () => {
         try {
-          resolve(new SimUdpSocket(this.#components, this.#surroundings, local, onMessage));
+          const { machine } = this.#components;
+          const { datagrams, machineAt } = this.#surroundings;
+          resolve(new SimUdpSocket({ machine, process, datagrams, machineAt }, local, onMessage));
         } catch (error) {
           reject(error);
         }

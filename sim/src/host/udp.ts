@@ -1,38 +1,28 @@
-/** The UDP sockets of a simulated machine: what of a datagram's way lies on its two machines. */
+/** The UDP sockets of a simulated machine: what of a datagram's way lies within its process. */
 import type { Address, UdpSocket } from '@skep/p2p-core/host';
-import type { UdpBinding } from './machine.ts';
+import type { Datagram, Datagrams } from './datagrams.ts';
+import type { Machine, UdpBinding } from './machine.ts';
 import { isLoopback } from './machine.ts';
-import type { Surroundings } from './sockets.ts';
-import type { TcpComponents } from './tcp.ts';
+import type { SimProcess } from './sim-process.ts';
 
-const UDP_HEADER_BYTES = 28;
-const MAX_UDP_BYTES = 65_507;
-/** What a paused process's socket keeps; more is lost, as in a real kernel. */
-const UDP_RECEIVE_BUFFER_BYTES = 256 * 1024;
-const POISON = 0xdb;
-
-/** Messages are small and many: they share slabs, which live as long as a message in them is under way. */
-const SLAB_BYTES = 64 * 1024;
-let slab = new Uint8Array(SLAB_BYTES);
-let slabUsedBytes = 0;
-
-function copyOf(message: Uint8Array): Uint8Array {
-  if (message.length > SLAB_BYTES / 16) return message.slice();
-  if (slabUsedBytes + message.length > SLAB_BYTES) {
-    slab = new Uint8Array(SLAB_BYTES);
-    slabUsedBytes = 0;
-  }
-  const copy = slab.subarray(slabUsedBytes, slabUsedBytes + message.length);
-  copy.set(message);
-  slabUsedBytes += message.length;
-  return copy;
+export interface UdpComponents {
+  readonly machine: Machine;
+  readonly process: SimProcess;
+  readonly datagrams: Datagrams;
+  machineAt(address: string): Machine | undefined;
 }
 
-export class SimUdpSocket implements UdpSocket {
+const MAX_MESSAGE_BYTES = 65_507;
+/** What a paused process's socket keeps; more is lost, as in a real kernel. */
+const RECEIVE_BUFFER_BYTES = 256 * 1024;
+
+export class SimUdpSocket implements UdpSocket, UdpBinding {
+  readonly host: string;
   readonly local: Address;
-  readonly #components: TcpComponents;
-  readonly #surroundings: Surroundings;
-  readonly #binding: UdpBinding;
+  readonly #components: UdpComponents;
+  readonly #machine: Machine;
+  readonly #process: SimProcess;
+  readonly #onMessage: (message: Uint8Array, from: Address) => void;
   /** What receivers see as the sender, by whether they are on this machine. */
   readonly #loopbackSource: Address;
   readonly #source: Address;
@@ -41,70 +31,69 @@ export class SimUdpSocket implements UdpSocket {
 
   /** Throws address-in-use or address-unavailable. */
   constructor(
-    components: TcpComponents,
-    surroundings: Surroundings,
+    components: UdpComponents,
     local: Address,
     onMessage: (message: Uint8Array, from: Address) => void,
   ) {
+    const { machine, process } = components;
     this.#components = components;
-    this.#surroundings = surroundings;
-    const { machine } = components;
-    this.#binding = { host: local.host, arrive: (message, from) => this.#arrive(message, from, onMessage) };
-    const port = machine.udp.bind(this.#binding, local.port);
+    this.#machine = machine;
+    this.#process = process;
+    this.#onMessage = onMessage;
+    this.host = local.host;
+    const port = machine.udp.bind(this, local.port);
     this.local = { host: local.host, port };
     this.#source = { host: machine.address, port };
     this.#loopbackSource = { host: isLoopback(local.host) ? local.host : '127.0.0.1', port };
   }
 
   send(message: Uint8Array, to: Address): void {
-    const { machine, fabric, process, trace, now } = this.#components;
-    if (this.#isClosed || process.isDead || message.length > MAX_UDP_BYTES) return;
-    const toLoopback = isLoopback(to.host);
-    // A socket of the loopback interface reaches nothing else.
-    if (isLoopback(this.local.host) && !toLoopback) return;
-    const remote = toLoopback ? machine : this.#surroundings.machineAt(to.host);
-    if (remote === undefined) return;
-    const copy = copyOf(message);
-    const { host, port } = to;
-    const source = toLoopback ? this.#loopbackSource : this.#source;
-    fabric.sendDatagram(machine, remote, copy.length + UDP_HEADER_BYTES, () => {
-      if (!remote.isOn) return;
-      const socket = remote.udp.at(host, port);
-      if (socket === undefined) return;
-      trace.add(now(), 'udp', machine, remote, copy.length);
-      // The receiver's copy turns to noise once it has been shown, so a second one needs its own.
-      socket.arrive(fabric.paths.mayDuplicate ? copyOf(copy) : copy, source);
-    });
+    if (this.#isClosed || this.#process.isDead || message.length > MAX_MESSAGE_BYTES) return;
+    const machine = this.#machine;
+    const { datagrams } = this.#components;
+    const remote = this.#components.machineAt(to.host);
+    if (remote === undefined) {
+      if (isLoopback(to.host))
+        datagrams.send(message, machine, this.#loopbackSource, machine, to.host, to.port);
+      // A socket of the loopback interface reaches nothing else.
+    } else if (!isLoopback(this.local.host))
+      datagrams.send(message, machine, this.#source, remote, remote.address, to.port);
   }
 
   close(): void {
-    const { machine, process } = this.#components;
-    if (this.#isClosed || process.isDead) return;
+    if (this.#isClosed || this.#process.isDead) return;
     this.#isClosed = true;
-    machine.udp.release(this.#binding, this.local.port);
+    this.#machine.udp.release(this, this.local.port);
   }
 
-  #arrive(message: Uint8Array, from: Address, onMessage: (message: Uint8Array, from: Address) => void): void {
-    const { process } = this.#components;
-    if (process.state === 'paused') {
-      if (this.#waitingBytes + message.length > UDP_RECEIVE_BUFFER_BYTES) return;
-      this.#waitingBytes += message.length;
-      process.enter(() => {
-        this.#waitingBytes -= message.length;
-        this.#show(message, from, onMessage);
-      });
+  arrive(datagram: Datagram): void {
+    if (this.#process.state === 'paused') this.#keep(datagram);
+    else this.#show(datagram);
+  }
+
+  #keep(datagram: Datagram): void {
+    const { length } = datagram.message;
+    if (this.#waitingBytes + length > RECEIVE_BUFFER_BYTES) {
+      datagram.recycle();
       return;
     }
-    this.#show(message, from, onMessage);
+    this.#waitingBytes += length;
+    this.#process.enter(() => {
+      this.#waitingBytes -= length;
+      this.#show(datagram);
+    });
   }
 
-  /** The view is borrowed: a handler that keeps it finds noise in it later. */
-  #show(view: Uint8Array, from: Address, onMessage: (message: Uint8Array, from: Address) => void): void {
-    if (this.#isClosed) return;
-    this.#components.process.enter(
-      () => onMessage(view, from),
-      () => this.close(),
-    );
-    view.fill(POISON);
+  /** The view is borrowed: a handler that keeps it finds noise in it later. A throw costs the socket. */
+  #show(datagram: Datagram): void {
+    if (!this.#isClosed && !this.#process.isDead) {
+      try {
+        this.#onMessage(datagram.message, datagram.source);
+      } catch (error) {
+        this.#process.report(error);
+        this.close();
+      }
+    }
+    datagram.recycle();
   }
 }
