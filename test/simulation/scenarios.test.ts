@@ -1,5 +1,6 @@
 /** Courses of events that a seed once found, or that the design names, each set up on purpose. */
-import { ClusterWorld, type ClusterWorldOptions, control, safetyInvariants } from '@skep/sim';
+import { controlApiNode } from '@skep/contract';
+import { ClusterWorld, type ClusterWorldOptions, safetyInvariants } from '@skep/sim';
 import { describe, expect, it } from 'vitest';
 
 const limitMs = 30_000;
@@ -32,7 +33,7 @@ describe('healing', () => {
       cluster.crash('bootstrap-1', 'process');
       cluster.crash('bootstrap-2', 'process');
       await pass(cluster, 3_000);
-      cluster.pause(control, 40_000);
+      cluster.inject({ kind: 'pause', nodes: [controlApiNode], forMs: 40_000 });
       await pass(cluster, 41_000);
       await healed(cluster);
       expect(cluster.violations).toEqual([]);
@@ -47,8 +48,7 @@ describe('healing', () => {
       const cluster = await serving({ spec: { bootstrap: 3, peers: 0 } });
       const old = cluster.leader!;
       const machine = cluster.machineIn(old)!;
-      const others = cluster.slots.filter((slot) => slot !== old);
-      cluster.cutOff([old], [...others, control], 20_000, 'both');
+      cluster.inject({ kind: 'partition', nodes: [old], way: 'both', forMs: 20_000 });
       await pass(cluster, 21_000);
       await healed(cluster);
       expect(cluster.violations).toEqual([]);
@@ -64,12 +64,12 @@ describe('healing', () => {
     async () => {
       const cluster = await serving({ spec: { bootstrap: 3, peers: 0, graceMs: 6_000 } });
       for (const slot of cluster.slots) {
-        cluster.pause(slot, 4_500);
+        cluster.inject({ kind: 'pause', nodes: [slot], forMs: 4_500 });
         await pass(cluster, 12_000);
       }
       await healed(cluster);
       expect(generations(cluster)).toEqual([1, 1, 1]);
-      cluster.pause('bootstrap-2', 30_000);
+      cluster.inject({ kind: 'pause', nodes: ['bootstrap-2'], forMs: 30_000 });
       await pass(cluster, 31_000);
       await healed(cluster);
       expect(generations(cluster)).toEqual([1, 2, 1]);

@@ -3,18 +3,21 @@
  * machines in, and one cluster of agents. Everything is started as in production; what stands around it is
  * the truth that invariants are judged by.
  */
-import { ApiError, type ClusterSpec, createApiClient } from '@skep/contract';
+import { type ApiClient, ApiError, ClusterSpec, controlApiNode, createApiClient } from '@skep/contract';
 import { createControlApi } from '@skep/control-api';
-import type { HttpHandler } from '@skep/p2p-core/host';
-import type { FabricOptions, SimHost } from '../host/index.ts';
-import { SimWorld } from '../host/index.ts';
+import type { Host, HttpHandler } from '@skep/p2p-core/host';
+import type { FabricOptions, SimHost, TraceEntry } from '../host/index.ts';
+import { RandomStream, SimWorld } from '../host/index.ts';
+import { type Distribution, drawMs } from './distribution.ts';
 import { Fleet, type FleetMachine, type FleetOptions } from './fleet.ts';
 import { Impairments } from './impairments.ts';
+import { type ClusterFault, Injection } from './injection.ts';
 import type { Invariant } from './invariants.ts';
 import { SimLauncher } from './launcher.ts';
 import { Ledger } from './ledger.ts';
-import { type Planted, plantIn } from './planted.ts';
-import { DurableRows, type DurableRowsOptions } from './store.ts';
+import { type Plant, type Planted, plantIn } from './planted.ts';
+import { DurableRows, type DurableRowsOptions, type StoreOutage } from './store.ts';
+import { sleepOn, watchedHost } from './watched-host.ts';
 import { Wire } from './wire.ts';
 
 export interface ClusterWorldOptions {
@@ -23,9 +26,20 @@ export interface ClusterWorldOptions {
   readonly network?: FabricOptions;
   readonly fleet?: FleetOptions;
   readonly rows?: DurableRowsOptions;
+  readonly control?: ControlOptions;
+  /** Told of each entry of the trace. */
+  readonly onTrace?: (entry: TraceEntry) => void;
   readonly invariants?: readonly Invariant[];
   /** A check of the product to take away, which the invariants should then find. */
   readonly planted?: Planted | undefined;
+}
+
+/** How the control API's process behaves, beside what it does. */
+export interface ControlOptions {
+  /** From a request's arrival to its handling. @default none */
+  readonly latencyMs?: Distribution;
+  /** From its crash to its next process. @default 100 to 5000 */
+  readonly restartMs?: Distribution;
 }
 
 export interface Violation {
@@ -34,13 +48,13 @@ export interface Violation {
   readonly detail: string;
 }
 
-/** Not a slot: the control API's process. */
-export const control = 'control-api';
 export const controlAddress = '10.0.0.1';
 const controlPort = 7700;
-const operatorAddress = '10.0.0.2';
+export const operatorAddress = '10.0.0.2';
 const adminToken = 'admin-token-of-the-simulation';
 const clusterName = 'bees';
+/** A supervisor starts a control API that could not start again after this. */
+const superviseMs = 500;
 
 export class ClusterWorld {
   readonly world: SimWorld;
@@ -54,6 +68,10 @@ export class ClusterWorld {
   readonly #options: ClusterWorldOptions;
   readonly #rows: DurableRows;
   readonly #invariants: readonly Invariant[];
+  readonly #plant: Plant;
+  readonly #injection: Injection;
+  readonly #random: RandomStream;
+  readonly #operator: SimHost;
   #controlHost: SimHost;
   readonly #onceReplaced = new Map<string, () => void>();
   #spec: ClusterSpec | undefined;
@@ -64,17 +82,24 @@ export class ClusterWorld {
     this.world = new SimWorld({
       seed,
       ...(options.network === undefined ? {} : { network: options.network }),
+      ...(options.onTrace === undefined ? {} : { onTrace: options.onTrace }),
     });
-    this.fleet = new Fleet({ world: this.world, seed }, options.fleet);
+    this.#random = new RandomStream(seed, 'cluster-world');
+    this.#plant = options.planted === undefined ? {} : plantIn(this, options.planted);
+    this.#injection = new Injection(this);
+    const hostFor = (host: SimHost, machine: FleetMachine) => this.#hostFor(host, machine);
+    this.fleet = new Fleet({ world: this.world, seed }, { ...options.fleet, hostFor });
     this.#rows = new DurableRows(seed, options.rows);
     this.impairments = new Impairments(() => this.world.nowMs);
     this.#invariants = options.invariants ?? [];
     this.#controlHost = this.world.createHost({ address: controlAddress });
+    this.#operator = this.world.createHost({ address: operatorAddress });
     this.#rows.onCommit((commit) => {
-      const changes = this.ledger.apply(commit);
+      const changes = this.ledger.apply(commit, this.nowMs);
       for (const { kind, slot, generation, data } of commit.events) {
         this.tell(`${kind} ${slot === undefined ? '' : `${slot}@${generation} `}${JSON.stringify(data)}`);
       }
+      for (const event of commit.events) this.#judge((invariant) => invariant.onEvent?.(this, event));
       for (const change of changes) {
         this.#judge((invariant) => invariant.onCommit?.(this, change));
         if (change.table === 'slots' && change.before !== undefined) this.#replaced(change.before.slot);
@@ -84,20 +109,23 @@ export class ClusterWorld {
       this.tell(
         `${machine.name} ${machine.ref.slot}@${machine.ref.generation} ${machine.evidence ?? change}`,
       );
+      if (change === 'booted') this.#injection.settle(machine.ref.slot);
       this.#judge((invariant) => invariant.onFleet?.(this, machine, change));
     });
   }
 
+  /** A control API that serves, and no cluster yet: one with the spec of the options may be asked of it. */
+  static async open(options: ClusterWorldOptions): Promise<ClusterWorld> {
+    const world = new ClusterWorld(options);
+    world.#spec = ClusterSpec.parse({ name: clusterName, ...options.spec });
+    await world.world.complete(world.#superviseControlApi());
+    return world;
+  }
+
   /** A control API that serves, and a cluster all of whose launches are decided. */
   static async create(options: ClusterWorldOptions): Promise<ClusterWorld> {
-    const world = new ClusterWorld(options);
-    await world.world.complete(world.#serveControlApi());
-    const operator = world.world.createHost({ address: operatorAddress });
-    const client = createApiClient({
-      baseUrl: `http://${controlAddress}:${controlPort}`,
-      token: adminToken,
-      fetch: (url, init) => operator.http.fetch(url, init),
-    });
+    const world = await ClusterWorld.open(options);
+    const { client } = world;
     const body = { name: clusterName, ...options.spec };
     // Asks as a person would: again, if the store had a bad moment.
     const create = async (): Promise<ClusterSpec> => {
@@ -115,6 +143,25 @@ export class ClusterWorld {
 
   get spec(): ClusterSpec {
     return this.#spec!;
+  }
+
+  /** The spec's fields as they were asked for: what a control API says of them may be planted. */
+  get asked(): Partial<ClusterSpec> {
+    return this.#options.spec ?? {};
+  }
+
+  /** An admin's, on a machine of its own that no fault reaches. */
+  get client(): ApiClient {
+    return createApiClient({
+      baseUrl: `http://${controlAddress}:${controlPort}`,
+      token: adminToken,
+      fetch: (url, init) => this.#operator.http.fetch(url, init),
+    });
+  }
+
+  /** The machine that the client is on. */
+  get operator(): Host {
+    return this.#operator;
   }
 
   get nowMs(): number {
@@ -137,8 +184,13 @@ export class ClusterWorld {
     return this.fleet.living().find(({ ref, state }) => ref.slot === slot && state === 'alive');
   }
 
+  /** The machine, switched on or not, that is at a place now. */
+  hostOf(place: string): SimHost | undefined {
+    return place === controlApiNode ? this.#controlHost : this.machineIn(place)?.host;
+  }
+
   addressOf(place: string): string {
-    return place === control ? controlAddress : this.ledger.slots.get(place)!.addresses.listen.host;
+    return place === controlApiNode ? controlAddress : this.ledger.slots.get(place)!.addresses.listen.host;
   }
 
   /**
@@ -157,52 +209,44 @@ export class ClusterWorld {
         return `${slot.slot} has a machine of another generation`;
     }
     if (this.ledger.effectCount > 0) return `${this.ledger.effectCount} effects are not carried out`;
-    const { holder = '', untilMs = 0 } = this.ledger.lease ?? {};
+    const { holder = '' } = this.ledger.lease ?? {};
     const holds = [...this.ledger.slots.values()].some(
       (slot) => `${slot.slot}@${slot.generation}` === holder,
     );
-    if (!holds || untilMs < this.#controlHost.clock.wallTime()) return `nobody of the ring leads (${holder})`;
+    if (!holds || this.nowMs > this.ledger.leaseGivenAtMs + this.spec.leaseMs)
+      return `nobody of the ring leads (${holder})`;
     return undefined;
   }
 
-  // ---- faults
+  /** Begins a fault now. */
+  inject(fault: ClusterFault): void {
+    this.#injection.inject(fault);
+  }
+
+  /** Calls `action` at a virtual time, `sinceNowMs` from now. */
+  in(sinceNowMs: number, action: () => void): void {
+    this.world.at(this.nowMs + sinceNowMs, action);
+  }
+
+  // ---- what faults are made of
 
   crash(slot: string, kind: 'process' | 'machine'): void {
     const machine = this.machineIn(slot);
     if (machine !== undefined) this.fleet.crash(machine, kind);
   }
 
-  /** SIGSTOP for a time. Of the control API too. */
-  pause(place: string, forMs: number): void {
-    const host = place === control ? this.#controlHost : this.machineIn(place)?.host;
-    if (host === undefined || host.state !== 'running') return;
-    host.pause();
-    this.impairments.begin(place);
-    this.world.at(this.nowMs + forMs, () => {
-      this.impairments.end(place);
-      // A process that took over the machine meanwhile runs already.
-      host.resume();
-    });
-  }
-
-  /** Cuts places off from all others, both ways or only in what they send. */
-  cutOff(places: readonly string[], others: readonly string[], forMs: number, way: 'both' | 'out'): void {
-    const [from, to] = [places, others].map((group) => group.map((place) => this.addressOf(place)));
-    const heal = way === 'both' ? this.world.partition(from!, to!) : this.world.cutOneWay(from!, to!);
-    for (const place of [...places, ...others]) this.impairments.begin(place);
-    this.world.at(this.nowMs + forMs, () => {
-      for (const place of [...places, ...others]) this.impairments.end(place);
-      heal();
-    });
-  }
-
   /** Kills the control API, and starts it again after a while on the same store. */
-  crashControl(downMs: number): void {
+  crashControl(downMs = drawMs(this.#random, this.#options.control?.restartMs ?? [100, 5_000])): void {
+    if (this.#controlHost.state === 'dead') return;
     this.#controlHost.crash();
     this.world.at(this.nowMs + downMs, () => {
       this.#controlHost = this.#controlHost.restart();
-      void this.#serveControlApi();
+      void this.#superviseControlApi();
     });
+  }
+
+  storeOutage(way: StoreOutage, forMs: number): void {
+    this.#rows.goOut(way, this.nowMs, forMs);
   }
 
   /** Calls `action` when a slot next moves on to another generation, before anyone is told of it. */
@@ -225,14 +269,26 @@ export class ClusterWorld {
     if (action !== undefined) this.world.at(this.nowMs, action);
   }
 
-  async #serveControlApi(): Promise<void> {
+  /** Serves, as soon as the store lets it, unless the process is killed meanwhile. */
+  async #superviseControlApi(): Promise<void> {
     const host = this.#controlHost;
-    const rows = this.#rows.forProcess(host);
-    const { planted } = this.#options;
-    const plant = planted === undefined ? undefined : plantIn(this, planted);
+    for (;;) {
+      try {
+        return await this.#serveControlApi(host);
+      } catch (error) {
+        this.tell(`the control API could not start: ${error instanceof Error ? error.message : error}`);
+        await sleepOn(host, superviseMs);
+      }
+    }
+  }
+
+  async #serveControlApi(host: SimHost): Promise<void> {
+    const plant = this.#plant;
+    const durable = this.#rows.forProcess(host);
+    const rows = plant.rows?.(durable) ?? durable;
     const launcher = new SimLauncher({ fleet: this.fleet, host });
     const api = await createControlApi(
-      { host, store: rows, journal: rows, launcher: plant?.launcher(launcher) ?? launcher },
+      { host, store: rows, journal: rows, launcher: plant.launcher?.(launcher) ?? launcher },
       {
         adminToken,
         version: 'simulated',
@@ -242,15 +298,32 @@ export class ClusterWorld {
       },
     );
     await api.start();
-    const handler = plant?.layer(api.handler) ?? api.handler;
+    const planted = plant.layer?.(api.handler) ?? api.handler;
+    const { latencyMs } = this.#options.control ?? {};
+    const handler: HttpHandler =
+      latencyMs === undefined
+        ? planted
+        : async (request, remote) => {
+            await sleepOn(host, drawMs(this.#random, latencyMs));
+            return planted(request, remote);
+          };
     await host.http.serve({ host: controlAddress, port: controlPort }, this.#watched(handler));
     this.tell('the control API serves');
   }
 
+  #hostFor(host: SimHost, machine: FleetMachine): Host {
+    const { slot } = machine.ref;
+    const watched = watchedHost(host, {
+      onWritten: () => this.#injection.wrote(slot),
+      onAsk: (ask) => this.#judge((invariant) => invariant.onAsk?.(this, machine, ask)),
+    });
+    return this.#plant.host?.(watched, machine) ?? watched;
+  }
+
   #watched(handler: HttpHandler): HttpHandler {
-    return this.wire.layer((request) => {
+    return this.wire.layer((request, remote) => {
       const judges = this.#invariants.flatMap((invariant) => {
-        const judge = invariant.onRequest?.(this, request);
+        const judge = invariant.onRequest?.(this, request, remote);
         return judge === undefined ? [] : [{ id: invariant.id, judge }];
       });
       return (exchange) => {

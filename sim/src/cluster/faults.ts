@@ -1,129 +1,217 @@
 /** Faults by seed: what goes wrong with a cluster, when, and for how long. */
+import { controlApiNode } from '@skep/contract';
 import { RandomStream } from '../host/index.ts';
-import { type ClusterWorld, control } from './cluster-world.ts';
+import type { ClusterWorld } from './cluster-world.ts';
+import { type ClusterFault, leaderNode } from './injection.ts';
 
-/** `atMs` counts from when the cluster first served. */
-export interface Fault {
+/** One thing that goes wrong, `atMs` after the cluster first served: a fault, or what makes several of it. */
+export interface PlannedFault {
   readonly atMs: number;
   /** Longest that it lasts; 0 for what is done at once. */
   readonly forMs: number;
-  readonly what: string;
-  readonly inject: (world: ClusterWorld) => void;
+  readonly what: ClusterFault | Course;
+}
+
+/** A course of events that a single fault cannot make: it watches for its moment. */
+export interface Course {
+  readonly name: string;
+  readonly begin: (world: ClusterWorld) => void;
 }
 
 export interface FaultPlan {
   /** In the order of time. */
-  readonly faults: readonly Fault[];
+  readonly faults: readonly PlannedFault[];
   readonly endMs: number;
 }
 
-const leader = 'leader';
 const longestWindowMs = 40_000;
+/** How often each is drawn, relative to the others. */
+const kinds: readonly (readonly [weight: number, draw: Draw])[] = [
+  [16, drawCrash],
+  [8, drawCrashOfMany],
+  [16, drawPause],
+  [5, drawControlPause],
+  [7, drawControlCrash],
+  [16, drawPartition],
+  [6, drawFlapping],
+  [10, drawDegraded],
+  [5, drawClock],
+  [6, drawDisk],
+  [6, drawStoreOutage],
+  [5, drawLauncherOutage],
+  [6, drawReboot],
+  [5, drawRestart],
+  [12, drawDeafLeader],
+  [11, drawTwoLeaders],
+  [9, drawRebootAfterVote],
+  [6, drawCrashLoop],
+];
+const totalWeight = kinds.reduce((total, [weight]) => total + weight, 0);
+
+type Drawn = readonly Omit<PlannedFault, 'atMs'>[] | readonly PlannedFault[];
+type Draw = (random: RandomStream, slots: readonly string[]) => Drawn;
 
 /** The same plan for the same seed and slots. */
 export function planFaults(seed: number | string, slots: readonly string[]): FaultPlan {
   const random = new RandomStream(seed, 'faults');
   const windowMs = random.between(5_000, longestWindowMs);
   const count = 1 + Math.floor(random.float() * 6);
-  const faults = Array.from({ length: count }, () => drawFault(random, random.between(0, windowMs), slots));
+  const faults: PlannedFault[] = [];
+  for (let index = 0; index < count; index++) {
+    const beginMs = random.between(0, windowMs);
+    for (const drawn of drawKind(random)(random, slots)) {
+      faults.push({ ...drawn, atMs: beginMs + ('atMs' in drawn ? drawn.atMs : 0) });
+    }
+  }
   faults.sort((one, other) => one.atMs - other.atMs);
   return { faults, endMs: Math.max(...faults.map(({ atMs, forMs }) => atMs + forMs)) };
 }
 
 /** Has the world do what the plan says, from now on. */
 export function schedule(world: ClusterWorld, plan: FaultPlan): void {
-  const startMs = world.nowMs;
-  for (const { atMs, what, inject } of plan.faults) {
-    world.world.at(startMs + atMs, () => {
-      world.tell(`FAULT ${what}`);
-      inject(world);
+  for (const { atMs, what } of plan.faults) {
+    world.in(atMs, () => {
+      if ('kind' in what) world.inject(what);
+      else {
+        world.tell(`COURSE ${what.name}`);
+        what.begin(world);
+      }
     });
   }
 }
 
-/** How often each kind is drawn, relative to the others. */
-const kinds: readonly (readonly [weight: number, draw: typeof drawCrash])[] = [
-  [20, drawCrash],
-  [10, drawCrashOfMany],
-  [20, drawPause],
-  [6, drawControlPause],
-  [8, drawControlCrash],
-  [22, drawCut],
-  [14, drawDeafLeader],
-  [12, drawTwoLeaders],
-];
-const totalWeight = kinds.reduce((total, [weight]) => total + weight, 0);
-
-function drawFault(random: RandomStream, atMs: number, slots: readonly string[]): Fault {
+function drawKind(random: RandomStream): Draw {
   let left = random.float() * totalWeight;
   const [, draw] = kinds.find(([weight]) => {
     left -= weight;
     return left < 0;
   })!;
-  return { atMs, ...draw(random, slots) };
+  return draw;
 }
 
-type Drawn = Omit<Fault, 'atMs'>;
+const atOnce = (fault: ClusterFault): Drawn => [{ forMs: 0, what: fault }];
+const lasting = (fault: ClusterFault & { readonly forMs: number }): Drawn => [
+  { forMs: fault.forMs, what: fault },
+];
 
 function drawCrash(random: RandomStream, slots: readonly string[]): Drawn {
-  const victim = drawSlot(random, slots);
-  const kind = random.chance(0.3) ? 'machine' : 'process';
-  const inject = (world: ClusterWorld) => world.crash(slotOf(world, victim), kind);
-  return { forMs: 0, what: `crash ${victim} (${kind})`, inject };
+  return atOnce({ kind: 'crash', nodes: [drawSlot(random, slots)], power: random.chance(0.3) });
 }
 
 function drawCrashOfMany(random: RandomStream, slots: readonly string[]): Drawn {
-  const victims = someOf(random, slots, 2);
-  const inject = (world: ClusterWorld) => {
-    for (const victim of victims) world.crash(victim, 'process');
-  };
-  return { forMs: 0, what: `crash ${victims.join(', ')}`, inject };
+  return atOnce({ kind: 'crash', nodes: [...someOf(random, slots, 2)], power: random.chance(0.2) });
 }
 
 function drawPause(random: RandomStream, slots: readonly string[]): Drawn {
-  const victim = drawSlot(random, slots);
-  const forMs = duration(random, 1_000, 60_000);
-  const inject = (world: ClusterWorld) => world.pause(slotOf(world, victim), forMs);
-  return { forMs, what: `pause ${victim} for ${Math.round(forMs)} ms`, inject };
+  return lasting({
+    kind: 'pause',
+    nodes: [drawSlot(random, slots)],
+    forMs: duration(random, 1_000, 60_000),
+  });
 }
 
 function drawControlPause(random: RandomStream): Drawn {
-  const forMs = duration(random, 1_000, 40_000);
-  const inject = (world: ClusterWorld) => world.pause(control, forMs);
-  return { forMs, what: `pause the control API for ${Math.round(forMs)} ms`, inject };
+  return lasting({ kind: 'pause', nodes: [controlApiNode], forMs: duration(random, 1_000, 40_000) });
 }
 
+/** Half of the time it comes back on a machine whose wall clock is far off. */
 function drawControlCrash(random: RandomStream): Drawn {
-  const forMs = duration(random, 100, 20_000);
-  const inject = (world: ClusterWorld) => world.crashControl(forMs);
-  return { forMs, what: `crash the control API for ${Math.round(forMs)} ms`, inject };
+  const crash: ClusterFault = { kind: 'crash', nodes: [controlApiNode] };
+  const skewMs = random.between(-3_600_000, 3_600_000);
+  const clock: ClusterFault = { kind: 'clock', nodes: [controlApiNode], skewMs, forMs: 60_000 };
+  const back = { forMs: 20_000, what: crash };
+  return random.chance(0.5) ? [{ forMs: 0, what: clock }, back] : [back];
 }
 
-function drawCut(random: RandomStream, slots: readonly string[]): Drawn {
+function drawPartition(random: RandomStream, slots: readonly string[]): Drawn {
+  const nodes = drawGroup(random, slots);
+  return lasting({
+    kind: 'partition',
+    nodes,
+    ...(random.chance(0.5) ? {} : { from: slots.filter((slot) => !nodes.includes(slot)) }),
+    way: drawWay(random),
+    forMs: duration(random, 1_000, 30_000),
+  });
+}
+
+/** A cut that comes and goes. */
+function drawFlapping(random: RandomStream, slots: readonly string[]): Drawn {
+  const nodes = drawGroup(random, slots);
+  const way = drawWay(random);
+  const flaps: PlannedFault[] = [];
+  let atMs = 0;
+  for (let left = 2 + Math.floor(random.float() * 8); left > 0; left--) {
+    const forMs = duration(random, 200, 5_000);
+    flaps.push({ atMs, forMs, what: { kind: 'partition', nodes, way, forMs } });
+    atMs += forMs + duration(random, 100, 5_000);
+  }
+  return flaps;
+}
+
+/** Slow, lossy or narrow paths and links. */
+function drawDegraded(random: RandomStream, slots: readonly string[]): Drawn {
+  const worse = [
+    { lossRate: random.between(0.02, 0.3) },
+    { delayMs: Math.round(duration(random, 20, 400)), jitterMs: Math.round(duration(random, 5, 200)) },
+    { upBytesPerSecond: Math.round(duration(random, 20_000, 1_000_000)) },
+    { duplicateRate: 0.1, reorderRate: 0.2 },
+  ][Math.floor(random.float() * 4)]!;
+  const forMs = duration(random, 2_000, 40_000);
+  return lasting({ kind: 'degrade', nodes: drawGroup(random, slots), forMs, ...worse });
+}
+
+function drawClock(random: RandomStream, slots: readonly string[]): Drawn {
+  return lasting({
+    kind: 'clock',
+    nodes: [drawSlot(random, slots)],
+    skewMs: random.between(-1, 1) * duration(random, 1_000, 86_400_000),
+    forMs: duration(random, 1_000, 40_000),
+  });
+}
+
+function drawDisk(random: RandomStream, slots: readonly string[]): Drawn {
+  const worse = [{ full: true }, { writeErrorRate: 0.5 }, { readErrorRate: 0.3 }, { delayMs: 300 }][
+    Math.floor(random.float() * 4)
+  ]!;
   const forMs = duration(random, 1_000, 30_000);
-  const way = random.chance(0.6) ? 'both' : 'out';
-  const some = random.chance(0.5) ? [leader] : someOf(random, slots, 1);
-  const withControl = random.chance(0.5);
-  const inject = (world: ClusterWorld) => {
-    const places = some.map((slot) => slotOf(world, slot));
-    const rest = slots.filter((slot) => !places.includes(slot));
-    world.cutOff(places, withControl ? [...rest, control] : rest, forMs, way);
-  };
-  const from = withControl ? 'the rest and the control API' : 'the rest';
-  const what = `cut ${some.join(', ')} off from ${from} (${way}) for ${Math.round(forMs)} ms`;
-  return { forMs, what, inject };
+  return lasting({ kind: 'disk', nodes: drawGroup(random, slots), forMs, ...worse });
+}
+
+function drawStoreOutage(random: RandomStream): Drawn {
+  const way = random.chance(0.5) ? 'fail' : 'hang';
+  return lasting({ kind: 'store-outage', way, forMs: duration(random, 500, 20_000) });
+}
+
+/** Of use only while something is launched: so something dies. */
+function drawLauncherOutage(random: RandomStream, slots: readonly string[]): Drawn {
+  const way = random.chance(0.5) ? 'fail' : 'unknown';
+  return [
+    ...lasting({ kind: 'launcher-outage', way, forMs: duration(random, 2_000, 30_000) }),
+    ...drawCrash(random, slots),
+  ];
+}
+
+function drawReboot(random: RandomStream, slots: readonly string[]): Drawn {
+  const downMs = duration(random, 50, 20_000);
+  const disk = random.chance(0.4) ? 'lose' : 'keep';
+  const nodes = [drawSlot(random, slots)];
+  return [{ forMs: downMs, what: { kind: 'reboot', nodes, disk, downMs, when: 'now' } }];
+}
+
+function drawRestart(random: RandomStream, slots: readonly string[]): Drawn {
+  const disk = random.chance(0.7) ? 'lose' : 'keep';
+  return atOnce({ kind: 'restart', nodes: [drawSlot(random, slots)], disk });
 }
 
 /** A slot dies, and the leader that has it redeployed does not hear that it was: it asks again and again. */
 function drawDeafLeader(random: RandomStream, slots: readonly string[]): Drawn {
-  const victim = slots[Math.floor(random.float() * slots.length)]!;
+  const victim = oneOf(random, slots);
   const forMs = duration(random, 1_000, 15_000);
-  const inject = (world: ClusterWorld) => {
-    world.onceReplaced(victim, () => world.wire.loseAnswers(slotOf(world, leader), forMs));
-    world.crash(victim, 'process');
+  const begin = (world: ClusterWorld) => {
+    world.onceReplaced(victim, () => world.inject({ kind: 'lost-answers', nodes: [leaderNode], forMs }));
+    world.inject({ kind: 'crash', nodes: [victim] });
   };
-  const what = `crash ${victim}, and lose for ${Math.round(forMs)} ms what the leader is answered once it is replaced`;
-  return { forMs: 20_000, what, inject };
+  return [{ forMs: 20_000, what: { name: `${victim} dies under a leader that will be deaf`, begin } }];
 }
 
 /**
@@ -131,37 +219,74 @@ function drawDeafLeader(random: RandomStream, slots: readonly string[]): Drawn {
  * control API: for a moment two believe that they lead, and a slot's death gives both something to ask for.
  */
 function drawTwoLeaders(random: RandomStream, slots: readonly string[]): Drawn {
-  const victim = slots[Math.floor(random.float() * slots.length)]!;
+  const victim = oneOf(random, slots);
   const forMs = random.between(6_000, 15_000);
   const deathMs = random.between(4_000, 9_000);
-  const inject = (world: ClusterWorld) => {
-    const old = slotOf(world, leader);
-    const rest = slots.filter((slot) => slot !== old && slot.startsWith('bootstrap-'));
-    world.cutOff([old], rest, forMs, 'both');
-    world.world.at(world.nowMs + deathMs, () => {
-      if (victim !== old) world.crash(victim, 'process');
+  const begin = (world: ClusterWorld) => {
+    const old = world.leader ?? slots[0]!;
+    const from = ringOf(slots).filter((slot) => slot !== old);
+    world.inject({ kind: 'partition', nodes: [old], from, way: 'both', forMs });
+    world.in(deathMs, () => {
+      if (victim !== old) world.inject({ kind: 'crash', nodes: [victim] });
     });
   };
-  const what = `cut the leader off from the ring for ${Math.round(forMs)} ms; ${victim} dies after ${Math.round(deathMs)} ms`;
-  return { forMs: Math.max(forMs, deathMs), what, inject };
+  return [{ forMs: Math.max(forMs, deathMs), what: { name: `two leaders, and ${victim} dies`, begin } }];
 }
 
-function slotOf(world: ClusterWorld, drawn: string): string {
-  return drawn === leader ? (world.leader ?? world.slots[0]!) : drawn;
+/** The leader dies, and who votes for the next one goes down with the vote just written, and comes back soon. */
+function drawRebootAfterVote(random: RandomStream, slots: readonly string[]): Drawn {
+  const downMs = duration(random, 10, 300);
+  const begin = (world: ClusterWorld) => {
+    const old = world.leader ?? slots[0]!;
+    const voters = ringOf(slots).filter((slot) => slot !== old);
+    world.inject({ kind: 'reboot', nodes: voters, disk: 'keep', downMs, when: 'next-write' });
+    world.inject({ kind: 'crash', nodes: [old] });
+  };
+  return [
+    { forMs: 10_000, what: { name: `voters reboot for ${Math.round(downMs)} ms as they vote`, begin } },
+  ];
+}
+
+/** A slot whose machines die again and again, as a bad disk or a bad image make them. */
+function drawCrashLoop(random: RandomStream, slots: readonly string[]): Drawn {
+  const nodes = [oneOf(random, slots)];
+  const everyMs = random.between(3_000, 8_000);
+  const times = 3 + Math.floor(random.float() * 6);
+  return Array.from({ length: times }, (_, index) => ({
+    atMs: index * everyMs,
+    forMs: 0,
+    what: { kind: 'crash', nodes },
+  }));
+}
+
+function ringOf(slots: readonly string[]): string[] {
+  return slots.filter((slot) => slot.startsWith('bootstrap-'));
+}
+
+function drawGroup(random: RandomStream, slots: readonly string[]): string[] {
+  return random.chance(0.5) ? [leaderNode] : someOf(random, slots, 1);
+}
+
+function drawWay(random: RandomStream): 'both' | 'in' | 'out' {
+  return random.chance(0.6) ? 'both' : random.chance(0.5) ? 'in' : 'out';
 }
 
 function drawSlot(random: RandomStream, slots: readonly string[]): string {
-  return random.chance(0.4) ? leader : slots[Math.floor(random.float() * slots.length)]!;
+  return random.chance(0.4) ? leaderNode : oneOf(random, slots);
+}
+
+function oneOf(random: RandomStream, slots: readonly string[]): string {
+  return slots[Math.floor(random.float() * slots.length)]!;
 }
 
 /** At least `least` of them, seldom all. */
-function someOf(random: RandomStream, slots: readonly string[], least: number): readonly string[] {
+function someOf(random: RandomStream, slots: readonly string[], least: number): string[] {
   const left = [...slots];
   const count = least + Math.floor(random.float() ** 2 * (left.length - least));
   return Array.from({ length: count }, () => left.splice(Math.floor(random.float() * left.length), 1)[0]!);
 }
 
-/** Log-uniform: short ones are as interesting as long ones. */
+/** Log-uniform, in whole ms: short ones are as interesting as long ones. */
 function duration(random: RandomStream, least: number, most: number): number {
-  return least * (most / least) ** random.float();
+  return Math.round(least * (most / least) ** random.float());
 }

@@ -3,26 +3,53 @@
  * has which machine, how it ended, what it printed. A machine is a process on the SimHost of its slot's
  * address, and runs the agent's production entry point; nothing else of the agent is touched.
  */
-import type { AgentConfig } from '@skep/contract';
+import type { AgentConfig, Conditions, LinkConditions } from '@skep/contract';
 import type { LaunchRequest, MachineRef } from '@skep/control-api';
 import { type Agent, createLog, startAgent } from '@skep/node-agent';
+import type { Host } from '@skep/p2p-core/host';
 import type { SimHost, SimWorld } from '../host/index.ts';
 import { RandomStream } from '../host/index.ts';
+import { type Distribution, drawMs } from './distribution.ts';
 
 export interface FleetOptions {
   /** From the launch to the first line of the agent. @default 50 to 1500 */
-  readonly bootMs?: readonly [number, number];
+  readonly bootMs?: Distribution;
   /** From a machine's end to its being known. @default 20 to 2000 */
-  readonly exitKnownMs?: readonly [number, number];
-  /** From being asked to stop a machine to doing so, as clouds take their time. @default 0 to 0 */
-  readonly stopMs?: readonly [number, number];
+  readonly exitKnownMs?: Distribution;
+  /** From being asked to stop a machine to doing so, as clouds take their time. @default at once */
+  readonly stopMs?: Distribution;
+  /** What the runner takes to answer a call. @default 10 */
+  readonly answerMs?: Distribution;
   /** Share of launches that fail and start nothing. */
   readonly launchFailureRate?: number;
   /** Share of launches that are said to have failed although the machine boots. */
   readonly unknownOutcomeRate?: number;
   /** How far machines' wall clocks may be wrong, either way. @default 0 */
   readonly clockSkewMs?: number;
+  /** Rates of a slot's link. @default no limits */
+  readonly linkOf?: (slot: string) => LinkConditions;
+  /** Puts something between a machine and its agent: to watch, or to plant a fault. */
+  readonly hostFor?: (host: SimHost, machine: FleetMachine) => Host;
 }
+
+/** Fleets by name: how runners of a kind behave. Chosen to be plausible, not measured. */
+export const fleetPresets = {
+  /** Processes of one machine. */
+  process: { bootMs: [150, 600], exitKnownMs: [1, 20] },
+  /**
+   * EC2-like: a second or two for the call, half a minute or more from pending to the agent, state changes that
+   * come late, now and then no capacity or an answer that is lost.
+   */
+  aws: {
+    answerMs: { kind: 'log-normal', medianMs: 900, sigma: 0.5, mostMs: 10_000 },
+    bootMs: { kind: 'log-normal', medianMs: 35_000, sigma: 0.35, mostMs: 180_000 },
+    exitKnownMs: { kind: 'exponential', meanMs: 4_000, leastMs: 500, mostMs: 60_000 },
+    stopMs: { kind: 'log-normal', medianMs: 15_000, sigma: 0.6, mostMs: 120_000 },
+    launchFailureRate: 0.01,
+    unknownOutcomeRate: 0.005,
+    clockSkewMs: 20,
+  },
+} as const satisfies Record<string, FleetOptions>;
 
 export type MachineState = 'booting' | 'alive' | 'exited';
 
@@ -39,15 +66,24 @@ export interface FleetMachine {
   /** When launched, booted and ended: virtual ms. */
   readonly launchedAtMs: number;
   readonly exitedAtMs: number | undefined;
+  /** When it last went down to come up again; missing if it never did. */
+  readonly rebootedAtMs: number | undefined;
+  /** It came up again on an empty disk: whatever it had promised is forgotten. */
+  readonly isAmnesiac: boolean;
 }
 
 /** What changed; told as it happens, before anything else can. */
-export type FleetListener = (machine: FleetMachine, change: 'launched' | 'booted' | 'exited') => void;
+export type FleetChange = 'launched' | 'booted' | 'exited';
+export type FleetListener = (machine: FleetMachine, change: FleetChange) => void;
 
 type Entry = { -readonly [K in keyof FleetMachine]: FleetMachine[K] } & {
+  readonly request: LaunchRequest;
   readonly log: string[];
   agent: Agent | undefined;
 };
+
+/** Whether the runner fails what it is asked, or does it and loses the answer to launches. */
+export type OutageWay = 'fail' | 'unknown';
 
 const keptLogLines = 200;
 const spareNetwork = '10.200';
@@ -60,7 +96,10 @@ export class Fleet {
   readonly #byToken = new Map<string, Entry | 'called-off'>();
   /** The last process at each address; its successor takes over disk and address. */
   readonly #hosts = new Map<string, SimHost>();
+  /** By address, what a machine is like when nothing is done to it. */
+  readonly #usual = new Map<string, Conditions>();
   readonly #listeners = new Set<FleetListener>();
+  readonly #outages: { way: OutageWay; untilMs: number }[] = [];
   #count = 0;
 
   constructor(components: { world: SimWorld; seed: number | string }, options: FleetOptions = {}) {
@@ -95,6 +134,15 @@ export class Fleet {
     return () => this.#listeners.delete(listener);
   }
 
+  /** From now on, for a time, the runner's own API is away. */
+  goOut(way: OutageWay, forMs: number): void {
+    this.#outages.push({ way, untilMs: this.nowMs + forMs });
+  }
+
+  isOut(way: OutageWay): boolean {
+    return this.#outages.some((outage) => outage.way === way && outage.untilMs > this.nowMs);
+  }
+
   /** The token's machine, which boots in a while unless it was there already. */
   launch(request: LaunchRequest): FleetMachine | 'called-off' {
     const { machine } = request;
@@ -110,12 +158,15 @@ export class Fleet {
       evidence: undefined,
       launchedAtMs: this.nowMs,
       exitedAtMs: undefined,
+      rebootedAtMs: undefined,
+      isAmnesiac: false,
+      request,
       log: [],
       agent: undefined,
     };
     this.#byToken.set(machine.token, entry);
-    const [soonest, latest] = this.#options.bootMs ?? [50, 1_500];
-    this.#world.at(this.nowMs + this.random.between(soonest, latest), () => this.#boot(entry, request));
+    const bootMs = drawMs(this.random, this.#options.bootMs ?? [50, 1_500]);
+    this.#world.at(this.nowMs + bootMs, () => this.#boot(entry));
     this.#tell(entry, 'launched');
     return entry;
   }
@@ -146,6 +197,43 @@ export class Fleet {
     this.#exited(entry, evidence);
   }
 
+  /**
+   * The machine loses power and comes up again, as the same machine: its agent is started anew as it was first,
+   * on the disk that it had or on an empty one. Whoever launched it is told nothing.
+   */
+  reboot(machine: FleetMachine, disk: 'keep' | 'lose', downMs: number): void {
+    const entry = this.#entry(machine);
+    if (entry.state !== 'alive') return;
+    entry.host!.crash({ kind: 'machine', unsyncedLossRate: 0.5 });
+    entry.state = 'booting';
+    entry.rebootedAtMs = this.nowMs;
+    entry.agent = undefined;
+    if (disk === 'lose') {
+      entry.isAmnesiac = true;
+      this.eraseDisk(entry.address);
+    }
+    this.#world.at(this.nowMs + downMs, () => this.#boot(entry));
+  }
+
+  /** What the machine at an address is like when nothing is done to it. */
+  usualAt(address: string): Conditions {
+    return this.#usual.get(address) ?? {};
+  }
+
+  /** Whatever machine is at an address next finds nothing on its disk. */
+  eraseDisk(address: string): void {
+    this.#hosts.get(address)?.disk.erase();
+  }
+
+  /** The machine's code stands still until it is resumed; its kernel does not. */
+  pause(machine: FleetMachine): void {
+    machine.host?.pause();
+  }
+
+  resume(machine: FleetMachine): void {
+    machine.host?.resume();
+  }
+
   /** The last lines that a machine printed. */
   log(token: string): readonly string[] {
     const entry = this.#byToken.get(token);
@@ -162,12 +250,12 @@ export class Fleet {
     return taken ? `${spareNetwork}.${this.#count >> 8}.${this.#count & 255}` : address;
   }
 
-  #boot(entry: Entry, { machine, config, ephemeral }: LaunchRequest): void {
+  #boot(entry: Entry): void {
     if (entry.state !== 'booting') return;
+    const { machine, config, ephemeral, emptyDisk } = entry.request;
+    if (emptyDisk && entry.rebootedAtMs === undefined) this.eraseDisk(entry.address);
     const before = this.#hosts.get(entry.address);
-    const skewMs = this.#options.clockSkewMs ?? 0;
-    const clockSkewMs = skewMs === 0 ? 0 : this.random.between(-skewMs, skewMs);
-    const host = before?.restart() ?? this.#world.createHost({ address: entry.address, clockSkewMs });
+    const host = before?.restart() ?? this.#createHost(entry);
     this.#hosts.set(entry.address, host);
     entry.host = host;
     entry.state = 'alive';
@@ -183,10 +271,12 @@ export class Fleet {
       if (entry.log.length > keptLogLines * 2) entry.log.splice(0, keptLogLines);
     });
     const end = (evidence: string) => {
+      // What a process that a reboot ended still says is not said of the one after it.
+      if (entry.host !== host) return;
       host.crash();
       this.#exited(entry, evidence);
     };
-    startAgent({ host, log }, whole).then(
+    startAgent({ host: this.#options.hostFor?.(host, entry) ?? host, log }, whole).then(
       (agent) => {
         entry.agent = agent;
         agent.ended.then((how) => end(how === 'refused' ? 'exit code 1' : 'exit code 0'));
@@ -197,6 +287,14 @@ export class Fleet {
       },
     );
     this.#tell(entry, 'booted');
+  }
+
+  #createHost({ address, ref }: Entry): SimHost {
+    const { clockSkewMs: furthestMs = 0, linkOf } = this.#options;
+    const skewMs = furthestMs === 0 ? 0 : this.random.between(-furthestMs, furthestMs);
+    const link = linkOf?.(ref.slot) ?? {};
+    this.#usual.set(address, { link, clock: { skewMs } });
+    return this.#world.createHost({ address, clockSkewMs: skewMs, ...link });
   }
 
   #exited(entry: Entry, evidence: string): void {

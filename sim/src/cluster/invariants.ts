@@ -1,206 +1,72 @@
 /**
  * What must hold of every cluster at every instant, whatever fails (design, "Ring and healing"): each as a
- * small object that is shown every commit of the store, every change of the fleet and every agent's request
- * with its answer, and says what is wrong. What is shown is the world's own truth, not what a part says of itself.
+ * small object that is shown every commit of the store with its events, every change of the fleet, every
+ * agent's request with its answer and every redeployment at the moment that it is asked for, and says what is
+ * wrong. What is shown is the world's own truth, not what a part says of itself.
  */
-import { formatMachineId } from '@skep/contract';
+import type { NewEvent } from '@skep/control-api';
+import type { Address } from '@skep/p2p-core/host';
 import type { ClusterWorld } from './cluster-world.ts';
-import type { FleetMachine } from './fleet.ts';
+import type { FleetChange, FleetMachine } from './fleet.ts';
+import {
+  leadersActWithinTheirLease,
+  oldTermsAreRefused,
+  oneElectedPerTerm,
+  oneHolderPerTerm,
+  oneVotePerTerm,
+  votesAreAboveAdmission,
+} from './leadership-invariants.ts';
 import type { RowChange } from './ledger.ts';
+import {
+  aMachineIsAdmittedOnce,
+  budgetsAreKept,
+  generationsGoOneByOne,
+  nothingIsForgotten,
+  oldGenerationsAreRefused,
+  oneMachinePerGeneration,
+  oneMachinePerSlot,
+  onlyTheDeadAreReplaced,
+} from './machine-invariants.ts';
+import type { Ask } from './watched-host.ts';
 import type { AgentRequest, Exchange } from './wire.ts';
 
 /** What is wrong, in a sentence; undefined if nothing. */
-type Finding = string | undefined;
+export type Finding = string | undefined;
 
 export interface Invariant {
   readonly id: string;
   onCommit?(world: ClusterWorld, change: RowChange): Finding;
-  onFleet?(world: ClusterWorld, machine: FleetMachine, change: 'launched' | 'booted' | 'exited'): Finding;
+  /** After the rows of its commit. */
+  onEvent?(world: ClusterWorld, event: NewEvent): Finding;
+  onFleet?(world: ClusterWorld, machine: FleetMachine, change: FleetChange): Finding;
   /** At a request's arrival; what it returns judges the answer. */
-  onRequest?(world: ClusterWorld, request: AgentRequest): ((exchange: Exchange) => Finding) | undefined;
+  onRequest?(
+    world: ClusterWorld,
+    request: AgentRequest,
+    remote: Address,
+  ): ((exchange: Exchange) => Finding) | undefined;
+  /** A machine asks for a redeployment, now. */
+  onAsk?(world: ClusterWorld, machine: FleetMachine, ask: Ask): Finding;
+  /** Looked at now and then: what must hold at any time. */
+  assert?(world: ClusterWorld): Finding;
 }
 
 /** A new set for one run: some remember. */
 export function safetyInvariants(): readonly Invariant[] {
   return [
+    oneElectedPerTerm(),
+    oneVotePerTerm(),
+    votesAreAboveAdmission(),
     oneHolderPerTerm(),
     oldTermsAreRefused(),
+    leadersActWithinTheirLease(),
     oldGenerationsAreRefused(),
     generationsGoOneByOne(),
     oneMachinePerGeneration(),
     oneMachinePerSlot(),
+    aMachineIsAdmittedOnce(),
     onlyTheDeadAreReplaced(),
+    budgetsAreKept(),
     nothingIsForgotten(),
   ];
-}
-
-function oneHolderPerTerm(): Invariant {
-  const holders = new Map<number, string>();
-  return {
-    id: 'one lease holder per term',
-    onCommit(_world, change) {
-      if (change.table !== 'lease' || change.after === undefined) return undefined;
-      const { term, holder } = change.after;
-      const before = holders.get(term);
-      holders.set(term, holder);
-      if (before !== undefined && before !== holder) {
-        return `term ${term} was given to ${before}, then to ${holder}`;
-      }
-      if (change.before !== undefined && change.before.term > term) {
-        return `the lease went back from term ${change.before.term} to ${term}`;
-      }
-      return undefined;
-    },
-  };
-}
-
-function oldTermsAreRefused(): Invariant {
-  return {
-    id: 'nothing is done under an old term',
-    onRequest(world, request) {
-      if (request.kind === 'report') return undefined;
-      const { term: current = 0 } = world.ledger.lease ?? {};
-      if (request.term >= current) return undefined;
-      return ({ status, answer }) => {
-        const accepted = request.kind === 'lease' ? answer?.granted === true : status < 300;
-        if (!accepted) return undefined;
-        return `a ${request.kind} of ${formatMachineId(request.machine)} under term ${request.term} was accepted when ${current} was the lease's`;
-      };
-    },
-  };
-}
-
-function oldGenerationsAreRefused(): Invariant {
-  const stopRevisions = new Set<string>();
-  const currentOf = (world: ClusterWorld, slot: string) => world.ledger.slots.get(slot)?.generation ?? 0;
-  return {
-    id: 'an old generation is accepted by nobody',
-    onCommit(world, change) {
-      if (change.table === 'lease' && change.after !== undefined) {
-        const [slot = '', generation] = change.after.holder.split('@');
-        if (generation === undefined || Number(generation) === currentOf(world, slot)) return undefined;
-        return `the lease was given to ${change.after.holder}, whose slot is in generation ${currentOf(world, slot)}`;
-      }
-      if (change.table !== 'machines' || change.after === undefined || change.before === undefined) {
-        return undefined;
-      }
-      const { slot, generation, state } = change.after;
-      if (generation >= currentOf(world, slot) || (state !== 'joined' && state !== 'serving'))
-        return undefined;
-      return `${slot}@${generation} became ${state} after its slot had moved on`;
-    },
-    onRequest(world, request) {
-      const { slot, generation } = request.machine;
-      const fenced = generation < currentOf(world, slot);
-      const name = formatMachineId(request.machine);
-      return ({ status, answer }) => {
-        if (status >= 300) return undefined;
-        switch (request.kind) {
-          case 'report': {
-            // A machine that is being let go may go on reporting, but is told nothing but to stop.
-            const { commands, revision } = answer;
-            const stops = commands?.length === 1 && commands[0].kind === 'stop';
-            if (stops) stopRevisions.add(revision);
-            if (!fenced || stops || (commands === undefined && stopRevisions.has(revision))) return undefined;
-            return `a report of ${name} was accepted in generation ${currentOf(world, slot)} of its slot`;
-          }
-          case 'lease':
-            return fenced && answer.granted
-              ? `${name} was granted the lease although its slot had moved on`
-              : undefined;
-          case 'redeployment': {
-            if (fenced) return `${name} was let redeploy ${request.slot} although its own slot had moved on`;
-            if (answer.fromGeneration === request.generation) return undefined;
-            // A launch under way is the answer to an impatient leader.
-            if (answer.toGeneration === request.generation) return undefined;
-            return `${name} asked to replace ${request.slot}@${request.generation}, and generation ${answer.fromGeneration} was replaced`;
-          }
-        }
-      };
-    },
-  };
-}
-
-function generationsGoOneByOne(): Invariant {
-  return {
-    id: 'a slot moves on one generation at a time',
-    onCommit(_world, change) {
-      if (change.table !== 'slots' || change.after === undefined || change.before === undefined)
-        return undefined;
-      const step = change.after.generation - change.before.generation;
-      return step === 0 || step === 1
-        ? undefined
-        : `${change.after.slot} went from generation ${change.before.generation} to ${change.after.generation}`;
-    },
-  };
-}
-
-function oneMachinePerGeneration(): Invariant {
-  return {
-    id: 'at most one machine per slot and generation',
-    onFleet(world, { ref, name }, change) {
-      if (change === 'exited') return undefined;
-      const twin = world.fleet
-        .living()
-        .find(
-          (other) =>
-            other.name !== name && other.ref.slot === ref.slot && other.ref.generation === ref.generation,
-        );
-      return twin && `${name} and ${twin.name} are both ${ref.slot}@${ref.generation}`;
-    },
-  };
-}
-
-function oneMachinePerSlot(): Invariant {
-  return {
-    id: 'the old machine is proven gone before the next one runs',
-    onFleet(world, { ref, name }, change) {
-      if (change !== 'booted') return undefined;
-      const other = world.fleet
-        .living()
-        .find((machine) => machine.name !== name && machine.ref.slot === ref.slot);
-      return (
-        other && `${ref.slot}@${ref.generation} booted while ${ref.slot}@${other.ref.generation} still lived`
-      );
-    },
-  };
-}
-
-/** How long ago a machine may have been held back for a leader still to act on it. */
-const rememberedMs = 60_000;
-/** A probe may have been lost just before, and the last answer have been on its way. */
-const slackMs = 1_000;
-
-function onlyTheDeadAreReplaced(): Invariant {
-  return {
-    id: 'who was only slow is not replaced',
-    onCommit(world, change) {
-      if (change.table !== 'slots' || change.after === undefined || change.before === undefined)
-        return undefined;
-      if (change.after.generation === change.before.generation) return undefined;
-      const { slot, generation } = change.before;
-      const machine = world.fleet
-        .living()
-        .find(({ ref }) => ref.slot === slot && ref.generation === generation);
-      if (machine === undefined) return undefined;
-      const heldBackMs = world.impairments.longestMs(slot, rememberedMs, machine.launchedAtMs);
-      if (heldBackMs >= world.spec.graceMs - slackMs) return undefined;
-      return `${slot}@${generation} was replaced while alive, having been held back for ${Math.round(heldBackMs)} ms at most`;
-    },
-  };
-}
-
-function nothingIsForgotten(): Invariant {
-  const finding = (world: ClusterWorld): Finding => {
-    const stray = world.fleet.living().find(({ ref }) => !world.ledger.knows(ref));
-    if (stray === undefined) return undefined;
-    const { slot, generation, attempt } = stray.ref;
-    return `${stray.name} lives as ${slot}@${generation}, attempt ${attempt}, and no row knows of it`;
-  };
-  return {
-    id: 'nothing launched is forgotten',
-    onCommit: (world, change) =>
-      change.table === 'machines' || change.table === 'effects' ? finding(world) : undefined,
-    onFleet: (world, _machine, change) => (change === 'launched' ? finding(world) : undefined),
-  };
 }

@@ -1,7 +1,8 @@
 /**
  * The launcher `sim`: one control API process's line to the fleet. It promises what every launcher does, and
  * fails as real ones do, by seed: a launch that starts nothing, one whose outcome is never known, an exit
- * that is told late. The fleet outlives the process; the next one makes a launcher of its own.
+ * that is told late, a runner that answers nobody for a while. The fleet outlives the process; the next one
+ * makes a launcher of its own.
  */
 import {
   LaunchError,
@@ -13,6 +14,7 @@ import {
   type SlotAddresses,
 } from '@skep/control-api';
 import type { Host } from '@skep/p2p-core/host';
+import { drawMs } from './distribution.ts';
 import type { Fleet, FleetMachine } from './fleet.ts';
 
 const pollMs = 10;
@@ -21,6 +23,7 @@ const addressesPerNetwork = 250;
 const ports = { listen: 6881, ring: 6882, health: 6883 };
 
 export class SimLauncher implements Launcher {
+  readonly modelsNetwork = true;
   readonly #fleet: Fleet;
   readonly #host: Host;
   readonly #listeners = new Set<(exit: MachineExit) => void>();
@@ -55,13 +58,15 @@ export class SimLauncher implements Launcher {
     const { launchFailureRate = 0, unknownOutcomeRate = 0 } = this.#fleet.options;
     const { machine: ref } = request;
     const fate = this.#fleet.random.float();
-    await this.#sleep(pollMs);
+    await this.#answer();
+    if (this.#fleet.isOut('fail')) throw notLaunched(ref, 'the runner does not answer');
     if (fate < launchFailureRate) throw notLaunched(ref, 'the runner has no room just now');
     const machine = this.#fleet.launch(request);
     if (machine === 'called-off') {
       throw new LaunchError('called-off', `${ref.slot}@${ref.generation} was stopped before it was launched`);
     }
-    if (fate < launchFailureRate + unknownOutcomeRate) throw notLaunched(ref, 'the answer was lost');
+    const isLost = fate < launchFailureRate + unknownOutcomeRate || this.#fleet.isOut('unknown');
+    if (isLost) throw notLaunched(ref, 'the answer was lost');
     while (machine.state === 'booting') await this.#sleep(pollMs);
     if (machine.evidence === 'called off') throw new LaunchError('called-off', 'it was called off meanwhile');
     if (machine.state === 'exited') this.#tellExit(machine);
@@ -69,8 +74,10 @@ export class SimLauncher implements Launcher {
   }
 
   async stop(ref: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
-    const [soonest, latest] = this.#fleet.options.stopMs ?? [0, 0];
-    if (latest > 0) await this.#sleep(this.#fleet.random.between(soonest, latest));
+    const stopMs = drawMs(this.#fleet.random, this.#fleet.options.stopMs ?? [0, 0]);
+    if (stopMs > 0) await this.#sleep(stopMs);
+    if (this.#fleet.isOut('fail'))
+      throw new LaunchError('not-launched', 'the runner does not answer; try again');
     const machine = this.#fleet.callOff(ref.token);
     if (machine === 'called-off') return;
     if (machine.state === 'alive' && graceMs > 0) this.#fleet.terminate(machine);
@@ -81,13 +88,23 @@ export class SimLauncher implements Launcher {
     }
   }
 
-  async kill(ref: MachineRef): Promise<void> {
-    const machine = this.#fleet.of(ref.token);
-    if (machine !== undefined && machine !== 'called-off') this.#fleet.crash(machine);
+  async kill(ref: MachineRef, { power = false }: { power?: boolean } = {}): Promise<void> {
+    const machine = this.#machineOf(ref);
+    if (machine !== undefined) this.#fleet.crash(machine, power ? 'machine' : 'process');
+  }
+
+  async pause(ref: MachineRef): Promise<void> {
+    const machine = this.#machineOf(ref);
+    if (machine !== undefined) this.#fleet.pause(machine);
+  }
+
+  async resume(ref: MachineRef): Promise<void> {
+    const machine = this.#machineOf(ref);
+    if (machine !== undefined) this.#fleet.resume(machine);
   }
 
   async list(clusterUid?: string): Promise<readonly LaunchedMachine[]> {
-    await this.#sleep(pollMs);
+    await this.#answer();
     return this.#fleet
       .living()
       .filter(({ ref }) => clusterUid === undefined || ref.clusterUid === clusterUid)
@@ -108,11 +125,20 @@ export class SimLauncher implements Launcher {
     // Disks are the world's and end with it.
   }
 
+  #machineOf({ token }: MachineRef): FleetMachine | undefined {
+    const machine = this.#fleet.of(token);
+    return machine === 'called-off' ? undefined : machine;
+  }
+
   #tellExit({ ref, evidence }: FleetMachine): void {
-    const [soonest, latest] = this.#fleet.options.exitKnownMs ?? [20, 2_000];
-    this.#host.clock.setTimer(this.#fleet.random.between(soonest, latest), () => {
+    const knownMs = drawMs(this.#fleet.random, this.#fleet.options.exitKnownMs ?? [20, 2_000]);
+    this.#host.clock.setTimer(knownMs, () => {
       for (const listener of [...this.#listeners]) listener({ machine: ref, evidence: evidence ?? 'gone' });
     });
+  }
+
+  #answer(): Promise<void> {
+    return this.#sleep(drawMs(this.#fleet.random, this.#fleet.options.answerMs ?? [pollMs, pollMs]));
   }
 
   /** In the life of the process: what it awaits never comes once it is dead. */

@@ -1,4 +1,5 @@
 /** What the store holds of the one cluster of a simulated world, followed commit by commit from outside. */
+import type { RingConfiguration } from '@skep/contract';
 import type {
   EffectRow,
   LeaseRow,
@@ -12,6 +13,7 @@ import type { Committed } from './store.ts';
 
 interface Tables {
   readonly lease: LeaseRow;
+  readonly ring: RingConfiguration;
   readonly slots: SlotRow;
   readonly machines: MachineRow;
   readonly effects: EffectRow;
@@ -32,15 +34,22 @@ type Rows = { readonly [T in keyof Tables]: Map<string, Tables[T]> };
 export class Ledger {
   readonly #rows: Rows = {
     lease: new Map(),
+    ring: new Map(),
     slots: new Map(),
     machines: new Map(),
     effects: new Map(),
     redeployments: new Map(),
   };
   readonly events: NewEvent[] = [];
+  /** When the lease was last given or renewed, in virtual ms. */
+  leaseGivenAtMs = Number.NEGATIVE_INFINITY;
 
   get lease(): LeaseRow | undefined {
     return this.#rows.lease.values().next().value;
+  }
+
+  get ring(): RingConfiguration | undefined {
+    return this.#rows.ring.values().next().value;
   }
 
   /** By slot name. */
@@ -75,7 +84,8 @@ export class Ledger {
     return false;
   }
 
-  apply({ writes, events }: Committed): readonly RowChange[] {
+  /** `nowMs`: virtual time of the commit. */
+  apply({ writes, events }: Committed, nowMs: number): readonly RowChange[] {
     this.events.push(...events);
     const changes: RowChange[] = [];
     for (const { key, put, remove } of writes) {
@@ -87,6 +97,7 @@ export class Ledger {
       const before = rows.get(id);
       if (put === undefined) rows.delete(id);
       else rows.set(id, put);
+      if (table === 'lease') this.leaseGivenAtMs = nowMs;
       changes.push({ table, before, after: put } as unknown as RowChange);
     }
     return changes;

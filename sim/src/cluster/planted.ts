@@ -1,107 +1,177 @@
 /**
- * Faults planted into a simulated control API, one safety check taken away at a time: what the invariants
- * must be able to find. They live in front of it or of its launcher, never inside: production code has no
- * switch for them.
+ * Faults planted into a simulated cluster, one safety rule switched off at a time: what the invariants must be
+ * able to find. They live around the control API, its launcher and store, and the agents' hosts, never
+ * inside: production code has no switch for them.
  */
-import type { Launcher } from '@skep/control-api';
+import type { Journal, Launcher, LaunchRequest, Store } from '@skep/control-api';
+import type { Host } from '@skep/p2p-core/host';
 import type { ClusterWorld } from './cluster-world.ts';
-import type { Fleet } from './fleet.ts';
-import type { AgentRequest, Layer } from './wire.ts';
-
-/** Each takes away one check: of terms or generations the control API's, of tokens the launcher's. */
-export type Planted = 'term' | 'generation' | 'token';
+import type { Fleet, FleetMachine } from './fleet.ts';
+import {
+  admitsWhoeverAsks,
+  electsItself,
+  forging,
+  grantsLongLeases,
+  hidesAdmission,
+  ofTheCurrentGeneration,
+  underTheCurrentTerm,
+  withoutBudgets,
+} from './planted-requests.ts';
+import { partsOf } from './watched-host.ts';
+import type { Layer } from './wire.ts';
 
 /** What is put between the parts of a world. */
 export interface Plant {
-  readonly layer: Layer;
-  readonly launcher: (launcher: Launcher) => Launcher;
+  /** In front of the control API. */
+  readonly layer?: Layer;
+  readonly launcher?: (launcher: Launcher) => Launcher;
+  /** Below a control API's process, each time one starts. */
+  readonly rows?: (rows: Store & Journal) => Store & Journal;
+  /** Below a machine's agent. */
+  readonly host?: (host: Host, machine: FleetMachine) => Host;
 }
+
+const plants = {
+  /** The control API hears leaders of old terms. */
+  term: (world: ClusterWorld): Plant => ({ layer: forging(world, underTheCurrentTerm) }),
+  /** The control API takes any generation for the present one. */
+  generation: (world: ClusterWorld): Plant => ({ layer: forging(world, ofTheCurrentGeneration) }),
+  /** A launch that is tried again makes another machine. */
+  token: (world: ClusterWorld): Plant => ({ launcher: (launcher) => withoutTokens(launcher, world.fleet) }),
+  /** Leaders go on acting when their lease has ended. */
+  lease: (): Plant => ({ layer: grantsLongLeases }),
+  /** Any one node is majority enough. */
+  majority: (): Plant => ({ layer: electsItself }),
+  /** A new generation votes in terms in which the one before may have voted. */
+  admission: (): Plant => ({ layer: hidesAdmission }),
+  /** Votes are given before they are durable: what is said to be on disk is not there after a reboot. */
+  votes: (): Plant => ({ host: forgettingVotes }),
+  /** A machine counts as gone as soon as it was asked to stop. */
+  stop: (world: ClusterWorld): Plant => ({ launcher: (launcher) => stoppingTooEarly(launcher, world) }),
+  /** What was decided is kept in memory only: a control API that dies forgets what it had still to do. */
+  effects: (): Plant => ({ rows: forgettingEffects }),
+  /** A control API that comes back finds none of the machines that run. */
+  adoption: (): Plant => ({ launcher: adoptingNothing }),
+  /** Nodes wait for a silent one only a fifth of the grace. */
+  grace: (): Plant => ({ launcher: cuttingGrace }),
+  /** A machine that does not answer for a moment is told of as one that was seen to exit. */
+  evidence: (world: ClusterWorld): Plant => ({ launcher: (launcher) => takingForDead(launcher, world) }),
+  /** A join secret admits any number of machines. */
+  credential: (): Plant => ({ layer: admitsWhoeverAsks() }),
+  /** Redeployments have no budget. */
+  budget: (): Plant => ({ layer: withoutBudgets }),
+} as const satisfies Record<string, (world: ClusterWorld) => Plant>;
+
+/** Each takes away one rule. */
+export type Planted = keyof typeof plants;
+
+export const allPlanted = Object.keys(plants) as readonly Planted[];
 
 export function plantIn(world: ClusterWorld, planted: Planted): Plant {
-  return {
-    layer: planted === 'token' ? (handler) => handler : forging(world, planted),
-    launcher: (launcher) => (planted === 'token' ? withoutTokens(launcher, world.fleet) : launcher),
-  };
+  return plants[planted](world);
 }
 
-/** Passes agents' requests on as if they were what the check asks for. */
-function forging(world: ClusterWorld, planted: 'term' | 'generation'): Layer {
-  const forge = planted === 'term' ? underTheCurrentTerm : ofTheCurrentGeneration;
-  return (handler) => async (request, remote) => {
-    const asked = await world.wire.read(request);
-    const forged = asked === undefined ? undefined : forge(world, asked);
-    if (asked === undefined || forged === undefined) return handler(request, remote);
-    const response = await handler(await rewritten(request, forged), remote);
-    return asked.kind === 'lease' ? asIfOf(response, asked.term) : response;
-  };
-}
-
-/** A launch that is tried again makes another machine. */
-function withoutTokens(launcher: Launcher, fleet: Fleet): Launcher {
+/** A launcher with some of its methods replaced: a spread would miss those of a class. */
+function launcherWith(launcher: Launcher, replaced: Partial<Launcher>): Launcher {
   return {
     allocate: (count, taken) => launcher.allocate(count, taken),
-    launch: (request) => {
-      const { machine } = request;
-      const before = fleet.all().filter(({ ref }) => ref.token.startsWith(machine.token)).length;
-      const token = before === 0 ? machine.token : `${machine.token}/${before + 1}`;
-      return launcher.launch({ ...request, machine: { ...machine, token } });
-    },
+    launch: (request) => launcher.launch(request),
     stop: (machine, options) => launcher.stop(machine, options),
     kill: (machine) => launcher.kill(machine),
     list: (clusterUid) => launcher.list(clusterUid),
     watch: (onExit) => launcher.watch(onExit),
     logs: (machine, tailBytes) => launcher.logs(machine, tailBytes),
     forget: (clusterUid) => launcher.forget(clusterUid),
+    ...replaced,
   };
 }
 
-interface Forged {
-  readonly authorization?: string | undefined;
-  readonly body: Readonly<Record<string, unknown>>;
+function withoutTokens(launcher: Launcher, fleet: Fleet): Launcher {
+  return launcherWith(launcher, {
+    launch: (request) => {
+      const { machine } = request;
+      const before = fleet.all().filter(({ ref }) => ref.token.startsWith(machine.token)).length;
+      const token = before === 0 ? machine.token : `${machine.token}/${before + 1}`;
+      return launcher.launch({ ...request, machine: { ...machine, token } });
+    },
+  });
 }
 
-/** An old leader's request, as if its holder and term were those of now. */
-function underTheCurrentTerm(world: ClusterWorld, asked: AgentRequest): Forged | undefined {
-  const { lease } = world.ledger;
-  if (asked.kind === 'report' || lease === undefined || asked.term >= lease.term) return undefined;
-  const authorization = world.wire.authorizationOf(lease.holder);
-  if (authorization === undefined) return undefined;
-  const { term } = lease;
-  if (asked.kind === 'redeployment') return { authorization, body: { term } };
-  const [slot, generation] = lease.holder.split('@');
-  return { authorization, body: { term, action: 'renew', holder: { slot, generation: Number(generation) } } };
+const lateStopMs = 20_000;
+
+function stoppingTooEarly(launcher: Launcher, world: ClusterWorld): Launcher {
+  return launcherWith(launcher, {
+    stop: async (machine, options) => {
+      world.in(lateStopMs, () => void launcher.stop(machine, options));
+    },
+  });
 }
 
-/** As if whatever generation is named, of the caller or of whom it is about, were the slot's present one. */
-function ofTheCurrentGeneration(world: ClusterWorld, asked: AgentRequest): Forged | undefined {
-  const current = (slot: string) => world.ledger.slots.get(slot)?.generation;
-  const { slot, generation } = asked.machine;
-  const own = current(slot);
-  if (asked.kind === 'redeployment') {
-    const target = current(asked.slot);
-    return target === undefined || target === asked.generation ? undefined : { body: { generation: target } };
-  }
-  if (own === undefined || own === generation) return undefined;
-  const authorization = world.wire.authorizationOf(`${slot}@${own}`);
-  const row = world.ledger.machine(slot, own);
-  if (authorization === undefined || row === undefined) return undefined;
-  const machine = { slot, generation: own };
-  return asked.kind === 'lease'
-    ? { authorization, body: { holder: machine } }
-    : { authorization, body: { machine, attempt: row.attempt } };
+function adoptingNothing(launcher: Launcher): Launcher {
+  return launcherWith(launcher, { list: async () => [] });
 }
 
-async function rewritten(request: Request, { authorization, body }: Forged): Promise<Request> {
-  const headers = new Headers(request.headers);
-  if (authorization !== undefined) headers.set('authorization', authorization);
-  const text = JSON.stringify({ ...((await request.json()) as object), ...body });
-  headers.delete('content-length');
-  return new Request(request.url, { method: request.method, headers, body: text, signal: request.signal });
+function cuttingGrace(launcher: Launcher): Launcher {
+  const hasty = (request: LaunchRequest): LaunchRequest => ({
+    ...request,
+    config: { ...request.config, graceMs: Math.max(500, Math.round(request.config.graceMs / 5)) },
+  });
+  return launcherWith(launcher, { launch: (request) => launcher.launch(hasty(request)) });
 }
 
-/** The grant of a forged term, as the one that was asked for. */
-async function asIfOf(response: Response, term: number): Promise<Response> {
-  if (!response.ok) return response;
-  const answer = (await response.json()) as { granted: boolean };
-  return Response.json(answer.granted ? { ...answer, term } : answer, { status: response.status });
+const checkEveryMs = 1_000;
+
+function takingForDead(launcher: Launcher, world: ClusterWorld): Launcher {
+  return launcherWith(launcher, {
+    watch: (onExit) => {
+      let isWatching = true;
+      const check = () => {
+        if (!isWatching) return;
+        for (const { ref, host } of world.fleet.living()) {
+          if (host?.state === 'paused') onExit({ machine: ref, evidence: 'it failed its health check' });
+        }
+        world.in(checkEveryMs, check);
+      };
+      world.in(checkEveryMs, check);
+      const end = launcher.watch(onExit);
+      return () => {
+        isWatching = false;
+        end();
+      };
+    },
+  });
+}
+
+function forgettingEffects(rows: Store & Journal): Store & Journal {
+  return {
+    get: (key) => rows.get(key),
+    list: async (prefix) => (await rows.list(prefix)).filter(({ key }) => !key.includes('/effects/')),
+    commit: (writes, events) => rows.commit(writes, events),
+    head: (uid) => rows.head(uid),
+    read: (uid, after, limit) => rows.read(uid, after, limit),
+    subscribe: (uid, onAppended) => rows.subscribe(uid, onAppended),
+    forget: (uid) => rows.forget(uid),
+  };
+}
+
+/** The page cache has it: whoever reads it back in the same life finds it, the next life does not. */
+function forgettingVotes(host: Host): Host {
+  const { files } = host;
+  const isVote = (path: string) => path.includes('/ring/vote-');
+  return {
+    ...partsOf(host),
+    files: {
+      read: (path, maxBytes) => files.read(path, maxBytes),
+      // As many bytes as the vote take as long to be written, under a name that nobody reads.
+      writeAtomic: (path, bytes) => files.writeAtomic(isVote(path) ? `${path}.cached` : path, bytes),
+      append: (path, bytes) => files.append(path, bytes),
+      createExclusive: (path, bytes) => files.createExclusive(path, bytes),
+      list: (path) => files.list(path),
+      stat: (path) => files.stat(path),
+      makeDirectory: async (path) => {
+        if (!isVote(path)) await files.makeDirectory(path);
+      },
+      remove: (path) => files.remove(path),
+    },
+  };
 }

@@ -43,22 +43,34 @@ export async function runSafety(seed: number, options: SafetyOptions = {}): Prom
     spec: {
       bootstrap: 3 + Math.floor(random.float() * 3),
       peers: Math.floor(random.float() * 3),
+      redeploymentsPerSlot: 2 + Math.floor(random.float() * 3),
       graceMs: Math.round(random.between(3_000, 9_000)),
     },
     network: {
       latencyMs: { minMs: least!, maxMs: most! },
       jitterMs: random.between(0, 20),
-      udpLossRate: random.chance(0.5) ? random.between(0, 0.1) : 0,
+      udpLossRate: random.chance(0.6) ? random.between(0, 0.3) : 0,
       udpDuplicateRate: random.chance(0.3) ? 0.05 : 0,
     },
     fleet: {
       launchFailureRate: random.chance(0.5) ? 0.15 : 0,
       unknownOutcomeRate: random.chance(0.5) ? 0.2 : 0,
-      exitKnownMs: random.chance(0.3) ? [20, 15_000] : [20, 2_000],
+      bootMs: random.chance(0.3)
+        ? { kind: 'log-normal', medianMs: 4_000, sigma: 0.8, mostMs: 40_000 }
+        : [50, 1_500],
+      exitKnownMs: random.chance(0.3)
+        ? { kind: 'exponential', meanMs: 5_000, leastMs: 20, mostMs: 30_000 }
+        : [20, 2_000],
       stopMs: random.chance(0.5) ? [0, 5_000] : [0, 0],
       clockSkewMs: 300_000,
     },
     rows: { failureRate: random.chance(0.4) ? 0.02 : 0 },
+    control: {
+      restartMs: { kind: 'exponential', meanMs: 4_000, leastMs: 100, mostMs: 20_000 },
+      ...(random.chance(0.4)
+        ? { latencyMs: { kind: 'exponential', meanMs: random.between(5, 150), mostMs: 2_000 } as const }
+        : {}),
+    },
     invariants: safetyInvariants(),
     planted,
   });

@@ -1,6 +1,7 @@
 /**
  * Store and journal of simulated control APIs: rows that outlive every process, behind answers that take
- * time and now and then are lost. A process can thus die between asking, the commit, and hearing of it.
+ * time and now and then are lost, and for whole periods do not come. A process can thus die between asking,
+ * the commit, and hearing of it.
  */
 import {
   type Journal,
@@ -21,6 +22,9 @@ export interface DurableRowsOptions {
   readonly failureRate?: number;
 }
 
+/** In an outage, whether calls fail at once or hang until it is over. */
+export type StoreOutage = 'fail' | 'hang';
+
 /** A commit that was made, as the rows it put and the events it brought. */
 export interface Committed {
   readonly writes: readonly Write[];
@@ -32,6 +36,7 @@ export class DurableRows {
   readonly #options: DurableRowsOptions;
   readonly #random: RandomStream;
   readonly #listeners = new Set<(commit: Committed) => void>();
+  readonly #outages: { readonly way: StoreOutage; readonly untilMs: number }[] = [];
 
   constructor(seed: number | string, options: DurableRowsOptions = {}) {
     this.#options = options;
@@ -43,30 +48,50 @@ export class DurableRows {
     this.#listeners.add(listener);
   }
 
+  /** From now on, for a time, whatever is asked fails, or waits until it is over. */
+  goOut(way: StoreOutage, nowMs: number, forMs: number): void {
+    this.#outages.push({ way, untilMs: nowMs + forMs });
+  }
+
   /** For one process: calls of a dead one have no effect and no answer. */
   forProcess(host: Host): Store & Journal {
     const { rows } = this;
     const { failureRate = 0 } = this.#options;
+    const through = async <T>(ask: () => Promise<T>): Promise<T> => {
+      await this.#untilReached(host);
+      return ask();
+    };
     return {
-      get: (key) => rows.get(key),
-      list: (prefix): Promise<readonly Row[]> => rows.list(prefix),
+      get: (key) => through(() => rows.get(key)),
+      list: (prefix): Promise<readonly Row[]> => through(() => rows.list(prefix)),
       commit: async (writes, events = []) => {
         const fails = this.#random.chance(failureRate);
         const backMs = this.#latencyMs();
         await sleep(host, this.#latencyMs());
         if (fails && backMs * 2 < this.#longestMs) throw lost();
+        await this.#untilReached(host);
         const made = await rows.commit(writes, events);
         if (made) for (const listener of this.#listeners) listener({ writes, events });
         await sleep(host, backMs);
         if (fails) throw lost();
         return made;
       },
-      head: (uid) => rows.head(uid),
-      read: (uid, after, limit) => rows.read(uid, after, limit),
+      head: (uid) => through(() => rows.head(uid)),
+      read: (uid, after, limit) => through(() => rows.read(uid, after, limit)),
       subscribe: (uid, onAppended) =>
         rows.subscribe(uid, () => void host.clock.setTimer(0, () => onAppended())),
-      forget: (uid) => rows.forget(uid),
+      forget: (uid) => through(() => rows.forget(uid)),
     };
+  }
+
+  /** Rejects StoreError in an outage that fails; resolves after one that holds callers. */
+  async #untilReached(host: Host): Promise<void> {
+    for (;;) {
+      const outage = this.#outages.find(({ untilMs }) => untilMs > host.clock.now());
+      if (outage === undefined) return;
+      if (outage.way === 'fail') throw new StoreError('the store cannot be reached');
+      await sleep(host, outage.untilMs - host.clock.now());
+    }
   }
 
   get #longestMs(): number {

@@ -4,7 +4,7 @@
  * control API says of itself is only as good as its checks. Planted faults sit behind it.
  */
 import type { MachineId, Report } from '@skep/contract';
-import type { HttpHandler } from '@skep/p2p-core/host';
+import type { Address, HttpHandler } from '@skep/p2p-core/host';
 
 export type AgentRequest =
   | { readonly kind: 'report'; readonly machine: MachineId; readonly revision: string }
@@ -49,11 +49,13 @@ export class Wire {
   }
 
   /** `onArrival` returns what is to be told of the answer, if anything. */
-  layer(onArrival: (request: AgentRequest) => ((exchange: Exchange) => void) | undefined): Layer {
+  layer(
+    onArrival: (request: AgentRequest, remote: Address) => ((exchange: Exchange) => void) | undefined,
+  ): Layer {
     return (handler) => async (request, remote) => {
       const asked = await this.read(request);
       if (asked === undefined) return handler(request, remote);
-      const onAnswer = onArrival(asked);
+      const onAnswer = onArrival(asked, remote);
       const response = await handler(request, remote);
       if (onAnswer !== undefined) {
         const answer = await response

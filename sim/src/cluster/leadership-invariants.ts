@@ -1,0 +1,112 @@
+/** Invariants of who leads: votes, elections, terms, the lease. */
+import { formatMachineId } from '@skep/contract';
+import type { Invariant } from './invariants.ts';
+
+/** A slot@generation is one voter, over all reboots. */
+export function oneVotePerTerm(): Invariant {
+  const votes = new Map<string, string>();
+  return {
+    id: 'a voter votes once a term',
+    onEvent(_world, { kind, slot, generation, data }) {
+      // A candidate's own vote is told of as its candidacy, which it makes known once the vote is durable.
+      const isOwn = kind === 'election-started' && data.phase === 'vote';
+      if (kind !== 'vote-granted' && !isOwn) return undefined;
+      const voter = `${slot}@${generation}`;
+      const candidate = isOwn ? voter : String(data.candidate);
+      const key = `${voter} in term ${data.term}`;
+      const before = votes.get(key);
+      votes.set(key, candidate);
+      return before === undefined || before === candidate
+        ? undefined
+        : `${key} voted for ${before}, then for ${candidate}`;
+    },
+  };
+}
+
+export function votesAreAboveAdmission(): Invariant {
+  return {
+    id: 'a generation votes only above the term that admitted it',
+    onEvent(world, { kind, slot, generation, data }) {
+      if (kind !== 'vote-granted') return undefined;
+      const member = world.ledger.ring?.members.find(
+        (candidate) => candidate.slot === slot && candidate.generation === generation,
+      );
+      if (member === undefined || Number(data.term) > member.admittedAtTerm) return undefined;
+      return `${slot}@${generation} voted in term ${data.term}, and was admitted at ${member.admittedAtTerm}`;
+    },
+  };
+}
+
+export function oneElectedPerTerm(): Invariant {
+  const elected = new Map<number, string>();
+  return {
+    id: 'at most one is elected a term',
+    onEvent(_world, { kind, slot, generation, data }) {
+      if (kind !== 'elected') return undefined;
+      const term = Number(data.term);
+      const winner = `${slot}@${generation}`;
+      const before = elected.get(term);
+      elected.set(term, winner);
+      return before === undefined || before === winner
+        ? undefined
+        : `${before} and ${winner} were both elected in term ${term}`;
+    },
+  };
+}
+
+/** By the world's clock: what a leader's own clock made it believe is its own affair. */
+export function leadersActWithinTheirLease(): Invariant {
+  const endsMs = new Map<string, number>();
+  return {
+    id: 'a leader acts only while its lease runs',
+    onCommit(world, change) {
+      if (change.table !== 'lease' || change.after === undefined) return undefined;
+      const { term, holder } = change.after;
+      endsMs.set(`${holder} in term ${term}`, world.nowMs + world.spec.leaseMs);
+      return undefined;
+    },
+    onAsk(world, { ref }, { slot, generation, term }) {
+      const leader = `${formatMachineId(ref)} in term ${term}`;
+      const endMs = endsMs.get(leader);
+      if (endMs !== undefined && world.nowMs < endMs) return undefined;
+      const since = endMs === undefined ? 'it never had' : `ended ${Math.round(world.nowMs - endMs)} ms ago`;
+      return `${leader} asked to replace ${slot}@${generation} under a lease that ${since}`;
+    },
+  };
+}
+
+export function oneHolderPerTerm(): Invariant {
+  const holders = new Map<number, string>();
+  return {
+    id: 'one lease holder per term',
+    onCommit(_world, change) {
+      if (change.table !== 'lease' || change.after === undefined) return undefined;
+      const { term, holder } = change.after;
+      const before = holders.get(term);
+      holders.set(term, holder);
+      if (before !== undefined && before !== holder) {
+        return `term ${term} was given to ${before}, then to ${holder}`;
+      }
+      if (change.before !== undefined && change.before.term > term) {
+        return `the lease went back from term ${change.before.term} to ${term}`;
+      }
+      return undefined;
+    },
+  };
+}
+
+export function oldTermsAreRefused(): Invariant {
+  return {
+    id: 'nothing is done under an old term',
+    onRequest(world, request) {
+      if (request.kind === 'report') return undefined;
+      const { term: current = 0 } = world.ledger.lease ?? {};
+      if (request.term >= current) return undefined;
+      return ({ status, answer }) => {
+        const accepted = request.kind === 'lease' ? answer?.granted === true : status < 300;
+        if (!accepted) return undefined;
+        return `a ${request.kind} of ${formatMachineId(request.machine)} under term ${request.term} was accepted when ${current} was the lease's`;
+      };
+    },
+  };
+}

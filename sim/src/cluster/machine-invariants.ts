@@ -1,0 +1,185 @@
+/** Invariants of machines: generations, launches, deaths, budgets. */
+import { formatMachineId } from '@skep/contract';
+import type { ClusterWorld } from './cluster-world.ts';
+import type { Finding, Invariant } from './invariants.ts';
+
+export function oldGenerationsAreRefused(): Invariant {
+  const stopRevisions = new Set<string>();
+  const currentOf = (world: ClusterWorld, slot: string) => world.ledger.slots.get(slot)?.generation ?? 0;
+  return {
+    id: 'an old generation is accepted by nobody',
+    onCommit(world, change) {
+      if (change.table === 'lease' && change.after !== undefined) {
+        const [slot = '', generation] = change.after.holder.split('@');
+        if (generation === undefined || Number(generation) === currentOf(world, slot)) return undefined;
+        return `the lease was given to ${change.after.holder}, whose slot is in generation ${currentOf(world, slot)}`;
+      }
+      if (change.table !== 'machines' || change.after === undefined || change.before === undefined) {
+        return undefined;
+      }
+      const { slot, generation, state } = change.after;
+      if (generation >= currentOf(world, slot) || (state !== 'joined' && state !== 'serving'))
+        return undefined;
+      return `${slot}@${generation} became ${state} after its slot had moved on`;
+    },
+    onRequest(world, request) {
+      const { slot, generation } = request.machine;
+      const fenced = generation < currentOf(world, slot);
+      const name = formatMachineId(request.machine);
+      return ({ status, answer }) => {
+        if (status >= 300) return undefined;
+        switch (request.kind) {
+          case 'report': {
+            // A machine that is being let go may go on reporting, but is told nothing but to stop.
+            const { commands, revision } = answer;
+            const stops = commands?.length === 1 && commands[0].kind === 'stop';
+            if (stops) stopRevisions.add(revision);
+            if (!fenced || stops || (commands === undefined && stopRevisions.has(revision))) return undefined;
+            return `a report of ${name} was accepted in generation ${currentOf(world, slot)} of its slot`;
+          }
+          case 'lease':
+            return fenced && answer.granted
+              ? `${name} was granted the lease although its slot had moved on`
+              : undefined;
+          case 'redeployment': {
+            if (fenced) return `${name} was let redeploy ${request.slot} although its own slot had moved on`;
+            if (answer.fromGeneration === request.generation) return undefined;
+            // A launch under way is the answer to an impatient leader.
+            if (answer.toGeneration === request.generation) return undefined;
+            return `${name} asked to replace ${request.slot}@${request.generation}, and generation ${answer.fromGeneration} was replaced`;
+          }
+        }
+      };
+    },
+  };
+}
+
+/** Whoever lost what it had promised must not speak under the same name again. */
+export function aMachineIsAdmittedOnce(): Invariant {
+  return {
+    id: 'a machine that lost its disk is not admitted again',
+    onRequest(world, request, remote) {
+      if (request.kind !== 'report') return undefined;
+      const { slot, generation } = request.machine;
+      const machine = world.fleet
+        .living()
+        .find(
+          ({ ref, address }) => ref.slot === slot && ref.generation === generation && address === remote.host,
+        );
+      if (machine?.isAmnesiac !== true) return undefined;
+      return ({ status }) =>
+        status < 300
+          ? `a report of ${formatMachineId(request.machine)} was accepted after it lost its disk`
+          : undefined;
+    },
+  };
+}
+
+const budgetWindowMs = 60_000;
+/** A commit takes a moment; the window is counted from when it was decided on. */
+const budgetSlackMs = 2_000;
+const usualBudget = { perSlot: 4, perCluster: 20 };
+
+export function budgetsAreKept(): Invariant {
+  const begun: { readonly slot: string; readonly atMs: number }[] = [];
+  return {
+    id: 'redeployments keep within their budget',
+    onCommit(world, change) {
+      if (change.table !== 'redeployments' || change.before !== undefined || change.after === undefined)
+        return undefined;
+      const { slot } = change.after;
+      begun.push({ slot, atMs: world.nowMs });
+      const recent = begun.filter(({ atMs }) => atMs > world.nowMs - budgetWindowMs + budgetSlackMs);
+      const ofSlot = recent.filter((one) => one.slot === slot).length;
+      const { redeploymentsPerSlot = usualBudget.perSlot, redeploymentsPerCluster = usualBudget.perCluster } =
+        world.asked;
+      if (ofSlot <= redeploymentsPerSlot && recent.length <= redeploymentsPerCluster) return undefined;
+      return `within a minute ${slot} was redeployed ${ofSlot} times, and the whole cluster ${recent.length} times`;
+    },
+  };
+}
+
+export function generationsGoOneByOne(): Invariant {
+  return {
+    id: 'a slot moves on one generation at a time',
+    onCommit(_world, change) {
+      if (change.table !== 'slots' || change.after === undefined || change.before === undefined)
+        return undefined;
+      const step = change.after.generation - change.before.generation;
+      return step === 0 || step === 1
+        ? undefined
+        : `${change.after.slot} went from generation ${change.before.generation} to ${change.after.generation}`;
+    },
+  };
+}
+
+export function oneMachinePerGeneration(): Invariant {
+  return {
+    id: 'at most one machine per slot and generation',
+    onFleet(world, { ref, name }, change) {
+      if (change === 'exited') return undefined;
+      const twin = world.fleet
+        .living()
+        .find(
+          (other) =>
+            other.name !== name && other.ref.slot === ref.slot && other.ref.generation === ref.generation,
+        );
+      return twin && `${name} and ${twin.name} are both ${ref.slot}@${ref.generation}`;
+    },
+  };
+}
+
+export function oneMachinePerSlot(): Invariant {
+  return {
+    id: 'the old machine is proven gone before the next one runs',
+    onFleet(world, { ref, name }, change) {
+      if (change !== 'booted') return undefined;
+      const other = world.fleet
+        .living()
+        .find((machine) => machine.name !== name && machine.ref.slot === ref.slot);
+      return (
+        other && `${ref.slot}@${ref.generation} booted while ${ref.slot}@${other.ref.generation} still lived`
+      );
+    },
+  };
+}
+
+/** How long ago a machine may have been held back for a leader still to act on it. */
+const rememberedMs = 60_000;
+/** A probe may have been lost just before, and the last answer have been on its way. */
+const slackMs = 1_000;
+
+export function onlyTheDeadAreReplaced(): Invariant {
+  return {
+    id: 'who was only slow is not replaced',
+    onCommit(world, change) {
+      if (change.table !== 'slots' || change.after === undefined || change.before === undefined)
+        return undefined;
+      if (change.after.generation === change.before.generation) return undefined;
+      const { slot, generation } = change.before;
+      const machine = world.fleet
+        .living()
+        .find(({ ref }) => ref.slot === slot && ref.generation === generation);
+      // One that went down and came up again did die.
+      if (machine === undefined || machine.rebootedAtMs !== undefined) return undefined;
+      const heldBackMs = world.impairments.longestMs(slot, rememberedMs, machine.launchedAtMs);
+      if (heldBackMs >= world.spec.graceMs - slackMs) return undefined;
+      return `${slot}@${generation} was replaced while alive, having been held back for ${Math.round(heldBackMs)} ms at most`;
+    },
+  };
+}
+
+export function nothingIsForgotten(): Invariant {
+  const finding = (world: ClusterWorld): Finding => {
+    const stray = world.fleet.living().find(({ ref }) => !world.ledger.knows(ref));
+    if (stray === undefined) return undefined;
+    const { slot, generation, attempt } = stray.ref;
+    return `${stray.name} lives as ${slot}@${generation}, attempt ${attempt}, and no row knows of it`;
+  };
+  return {
+    id: 'nothing launched is forgotten',
+    onCommit: (world, change) =>
+      change.table === 'machines' || change.table === 'effects' ? finding(world) : undefined,
+    onFleet: (world, _machine, change) => (change === 'launched' ? finding(world) : undefined),
+  };
+}

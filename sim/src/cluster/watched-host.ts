@@ -1,0 +1,50 @@
+/** A machine's host with an observer between it and its agent: what invariants and faults must know at once. */
+import type { Files, Host, Http } from '@skep/p2p-core/host';
+
+/** A redeployment that an agent asks for, at the moment it asks: the act that only a leader may do. */
+export interface Ask {
+  readonly slot: string;
+  readonly generation: number;
+  readonly term: number;
+}
+
+export interface HostWatcher {
+  /** A small file was written, and its writer is about to be told. */
+  onWritten(path: string): void;
+  onAsk(ask: Ask): void;
+}
+
+export function watchedHost(host: Host, watcher: HostWatcher): Host {
+  const files: Files = {
+    read: (path, maxBytes) => host.files.read(path, maxBytes),
+    writeAtomic: async (path, bytes) => {
+      await host.files.writeAtomic(path, bytes);
+      watcher.onWritten(path);
+    },
+    append: (path, bytes) => host.files.append(path, bytes),
+    createExclusive: (path, bytes) => host.files.createExclusive(path, bytes),
+    list: (path) => host.files.list(path),
+    stat: (path) => host.files.stat(path),
+    makeDirectory: (path) => host.files.makeDirectory(path),
+    remove: (path) => host.files.remove(path),
+  };
+  const http: Http = {
+    fetch: (url, init) => {
+      if (init?.method === 'POST' && url.endsWith('/redeployments'))
+        watcher.onAsk(JSON.parse(String(init.body)));
+      return host.http.fetch(url, init);
+    },
+    serve: (local, handler, options) => host.http.serve(local, handler, options),
+  };
+  return { ...partsOf(host), files, http };
+}
+
+/** The parts of a host by themselves: a spread of a class instance would miss its getters. */
+export function partsOf({ clock, random, net, http, files, payload, compute }: Host): Host {
+  return { clock, random, net, http, files, payload, compute };
+}
+
+/** In the life of the process: never resolves once it is dead. */
+export function sleepOn(host: Pick<Host, 'clock'>, ms: number): Promise<void> {
+  return new Promise((resolve) => host.clock.setTimer(ms, resolve));
+}
