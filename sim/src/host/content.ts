@@ -206,7 +206,7 @@ export class SimContent implements Content {
 
   #accessAt(kind: Access['kind'], offset: number, lengthBytes: number): Access {
     const first = this.#fileAt(offset);
-    const file = this.#files[first];
+    const file = first < this.#layout.files.length ? this.#find(first) : undefined;
     return { kind, lengthBytes, file, offset: offset - (this.#starts[first] ?? 0) };
   }
 

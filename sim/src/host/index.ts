@@ -1,4 +1,6 @@
+export type { Hashing } from './digests.ts';
 export type { DiskOptions, SimDisk } from './disk.ts';
+export { HARD_DISK, SOLID_STATE_DISK } from './disk.ts';
 export type { RunOptions, RunResult } from './driver.ts';
 export type { FabricOptions } from './fabric.ts';
 export type { NatKind, NatOptions } from './nat.ts';
