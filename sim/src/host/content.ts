@@ -196,8 +196,8 @@ export class SimContent implements Content {
     const known = this.#find(index);
     if (known !== undefined) return known;
     const path = this.#pathOf(index);
-    this.#disk.tree.makeDirectory(`${path}/..`);
-    return this.#disk.tree.openFile(path);
+    this.#disk.tree.makeDirectory(`${path}/..`, this.#disk.wallTime());
+    return this.#disk.tree.openFile(path, this.#disk.wallTime());
   }
 
   #pathOf(index: number): string {

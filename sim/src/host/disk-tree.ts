@@ -1,4 +1,4 @@
-/** The names on a simulated disk: directories and files, and the room that these take. */
+/** The names on a simulated disk: directories and files, and the room that these take. `nowMs` dates what is made. */
 import { HostError } from '@skep/p2p-core/host';
 import type { RandomStream } from './random-stream.ts';
 import { SparseFile } from './sparse-file.ts';
@@ -32,11 +32,6 @@ export class DiskTree {
   /** By all files, holes left out. */
   usedBytes = 0;
   readonly #root = new DiskDirectory(0);
-  readonly #wallTime: () => number;
-
-  constructor(wallTime: () => number) {
-    this.#wallTime = wallTime;
-  }
 
   find(path: string): DiskNode | undefined {
     let node: DiskNode | undefined = this.#root;
@@ -48,12 +43,12 @@ export class DiskTree {
   }
 
   /** The directory, made with its parents if missing. Throws io if a file stands in the way. */
-  makeDirectory(path: string): DiskDirectory {
+  makeDirectory(path: string, nowMs: number): DiskDirectory {
     let directory = this.#root;
     for (const name of partsOf(path)) {
       let next = directory.entries.get(name);
       if (next === undefined) {
-        next = new DiskDirectory(this.#wallTime());
+        next = new DiskDirectory(nowMs);
         directory.entries.set(name, next);
       }
       if (next.kind !== 'directory')
@@ -67,11 +62,11 @@ export class DiskTree {
   }
 
   /** The file, made empty if missing; its directory must exist. */
-  openFile(path: string): DiskFile {
+  openFile(path: string, nowMs: number): DiskFile {
     const existing = this.find(path);
     if (existing?.kind === 'file') return existing;
     if (existing !== undefined) throw new HostError('io', `${path} is a directory. Name a file.`);
-    const file = new DiskFile(this.#wallTime());
+    const file = new DiskFile(nowMs);
     this.put(path, file);
     return file;
   }

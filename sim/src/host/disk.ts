@@ -28,19 +28,29 @@ export interface DiskOptions {
   readonly bytesPerSecond?: number;
 }
 
+const USUAL_DISK: DiskOptions = {};
+const GOOD_HEALTH: DiskConditions = {};
+
 /** A disk of turning platters: 7,200 revolutions a minute. */
 export const HARD_DISK: DiskOptions = { latencyMs: 0.1, seekMs: 12, bytesPerSecond: 180e6 };
 
 /** A solid-state disk on SATA. */
 export const SOLID_STATE_DISK: DiskOptions = { latencyMs: 0.1, bytesPerSecond: 500e6 };
 
-/** What of a disk its world decides. */
-export interface DiskComponents {
-  readonly random: RandomStream;
+/** What a disk needs of its world; all disks share it. */
+export interface DiskWorld {
   readonly digests: Digests;
   readonly sources: SyntheticSources;
   now(): number;
-  wallTime(): number;
+  wallTimeOf(owner: DiskOwner): number;
+  /** Equal labels give equal streams. */
+  randomOf(label: string): RandomStream;
+}
+
+/** The machine that the disk is in. */
+export interface DiskOwner {
+  readonly address: string;
+  readonly clockSkewMs: number;
 }
 
 /** What the disk is asked to do, as far as its time and faults depend on it. */
@@ -71,8 +81,10 @@ export class SimDisk {
   capacityBytes: number;
   readonly tree: DiskTree;
   readonly #options: DiskOptions;
-  readonly #components: DiskComponents;
-  #conditions: DiskConditions = {};
+  readonly #world: DiskWorld;
+  readonly #owner: DiskOwner;
+  #randomStream: RandomStream | undefined;
+  #conditions = GOOD_HEALTH;
   /** In the order in which they will be done. */
   #pending: Pending[] = [];
   #isWaiting = false;
@@ -82,10 +94,11 @@ export class SimDisk {
   #headFile: DiskFile | undefined;
   #headOffset = 0;
 
-  constructor(components: DiskComponents, options: DiskOptions = {}) {
-    this.#components = components;
+  constructor(world: DiskWorld, owner: DiskOwner, options: DiskOptions = USUAL_DISK) {
+    this.#world = world;
+    this.#owner = owner;
     this.#options = options;
-    this.tree = new DiskTree(() => components.wallTime());
+    this.tree = new DiskTree();
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY;
   }
 
@@ -94,7 +107,12 @@ export class SimDisk {
   }
 
   get digests(): Digests {
-    return this.#components.digests;
+    return this.#world.digests;
+  }
+
+  /** Of the machine's clock, which may be wrong. */
+  wallTime(): number {
+    return this.#world.wallTimeOf(this.#owner);
   }
 
   /** What is wrong with the disk from now on, in place of what was; `{}` is a disk in good health. */
@@ -111,9 +129,9 @@ export class SimDisk {
     const { seed, length } = content;
     const old = this.tree.find(path);
     this.requireRoom(length - (old?.kind === 'file' ? old.data.storedBytes : 0));
-    this.tree.makeDirectory(`${path}/..`);
-    const file = new DiskFile(this.#components.wallTime());
-    file.data.write(0, new SyntheticExtent(this.#components.sources.of(seed), 0, length));
+    this.tree.makeDirectory(`${path}/..`, this.wallTime());
+    const file = new DiskFile(this.wallTime());
+    file.data.write(0, new SyntheticExtent(this.#world.sources.of(seed), 0, length));
     file.data.sync();
     this.tree.put(path, file);
     return this;
@@ -143,7 +161,7 @@ export class SimDisk {
     work: (torn?: RandomStream) => T,
     done: (outcome: Outcome<T>) => void,
   ): void {
-    const now = this.#components.now();
+    const now = this.#world.now();
     const beginsAtMs = Math.max(now, this.#freeAtMs);
     this.#freeAtMs = beginsAtMs + this.#busyMs(access);
     const latencyMs = (this.#options.latencyMs ?? 0.1) + (this.#conditions.delayMs ?? 0);
@@ -156,7 +174,7 @@ export class SimDisk {
 
   /** A payload read's bytes, of which one may come back wrong. */
   asRead(extent: Extent): Extent {
-    const { random } = this.#components;
+    const random = this.#random;
     if (extent.length === 0 || !random.chance(this.#conditions.corruptReadRate ?? 0)) return extent;
     const at = Math.floor(random.float() * extent.length);
     const wrong = extent.sub(at, at + 1).corrupted();
@@ -170,7 +188,7 @@ export class SimDisk {
     const storedBefore = file.data.storedBytes;
     if (torn === undefined) file.data.write(offset, extent);
     else file.data.writeTorn(offset, extent, torn);
-    file.modifiedMs = this.#components.wallTime();
+    file.modifiedMs = this.wallTime();
     this.tree.usedBytes += file.data.storedBytes - storedBefore;
   }
 
@@ -180,8 +198,8 @@ export class SimDisk {
 
   /** The process died: what the disk is at is torn, what waits is never done. */
   abandon(): void {
-    const now = this.#components.now();
-    const { random } = this.#components;
+    const now = this.#world.now();
+    const random = this.#random;
     for (const { access, beginsAtMs, work } of this.#pending)
       if (access.isTearable && beginsAtMs < now)
         try {
@@ -198,7 +216,12 @@ export class SimDisk {
 
   /** Power loss: each sector written since its file's last sync is lost with this probability. */
   loseUnsynced(lossRate: number): void {
-    this.tree.loseUnsynced(lossRate, this.#components.random);
+    this.tree.loseUnsynced(lossRate, this.#random);
+  }
+
+  get #random(): RandomStream {
+    this.#randomStream ??= this.#world.randomOf(`disk/${this.#owner.address}`);
+    return this.#randomStream;
   }
 
   #busyMs({ lengthBytes, file, offset = 0 }: Access): number {
@@ -214,12 +237,12 @@ export class SimDisk {
     const next = this.#pending[0];
     if (this.#isWaiting || next === undefined) return;
     this.#isWaiting = true;
-    next.process.laterInKernel(next.endsAtMs - this.#components.now(), () => this.#doDue());
+    next.process.laterInKernel(next.endsAtMs - this.#world.now(), () => this.#doDue());
   }
 
   #doDue(): void {
     this.#isWaiting = false;
-    const now = this.#components.now();
+    const now = this.#world.now();
     const pending = this.#pending;
     let due = 0;
     while (due < pending.length && pending[due]!.endsAtMs <= now) due++;
@@ -244,7 +267,7 @@ export class SimDisk {
     const { full = false, readErrorRate = 0, writeErrorRate = 0 } = this.#conditions;
     if (kind === 'change') return;
     if (kind === 'write' && full) throw diskFull(0);
-    if (this.#components.random.chance(kind === 'read' ? readErrorRate : writeErrorRate))
+    if (this.#random.chance(kind === 'read' ? readErrorRate : writeErrorRate))
       throw new HostError('io', `The disk failed a ${kind}. Try again, or replace it.`);
   }
 }

@@ -13,12 +13,10 @@ const READ: Access = { kind: 'read', lengthBytes: 0 };
 export class SimFiles implements Files {
   readonly #process: SimProcess;
   readonly #disk: SimDisk;
-  readonly #wallTime: () => number;
 
-  constructor(components: { process: SimProcess; disk: SimDisk; wallTime: () => number }) {
-    this.#process = components.process;
-    this.#disk = components.disk;
-    this.#wallTime = components.wallTime;
+  constructor(process: SimProcess, disk: SimDisk) {
+    this.#process = process;
+    this.#disk = disk;
   }
 
   read(path: string, maxBytes: number): Promise<Uint8Array> {
@@ -40,7 +38,7 @@ export class SimFiles implements Files {
     const content = RealExtent.of(bytes.slice());
     return this.#do({ kind: 'write', lengthBytes: content.length }, () => {
       const old = this.#disk.tree.find(path);
-      this.#disk.tree.makeDirectory(`${path}/..`);
+      this.#disk.tree.makeDirectory(`${path}/..`, this.#disk.wallTime());
       this.#disk.requireRoom(content.length - (old?.kind === 'file' ? old.data.storedBytes : 0));
       this.#disk.tree.put(path, this.#syncedFile(content));
     });
@@ -58,7 +56,7 @@ export class SimFiles implements Files {
       isTearable: true,
     };
     return this.#do(access, (torn) => {
-      const opened = this.#disk.tree.openFile(path);
+      const opened = this.#disk.tree.openFile(path, this.#disk.wallTime());
       this.#disk.write(opened, opened.data.length, content, torn);
     });
   }
@@ -94,7 +92,9 @@ export class SimFiles implements Files {
   }
 
   makeDirectory(path: string): Promise<void> {
-    return this.#do({ kind: 'write', lengthBytes: 0 }, () => void this.#disk.tree.makeDirectory(path));
+    return this.#do({ kind: 'write', lengthBytes: 0 }, () => {
+      this.#disk.tree.makeDirectory(path, this.#disk.wallTime());
+    });
   }
 
   remove(path: string): Promise<void> {
@@ -109,7 +109,7 @@ export class SimFiles implements Files {
   }
 
   #syncedFile(content: RealExtent): DiskFile {
-    const file = new DiskFile(this.#wallTime());
+    const file = new DiskFile(this.#disk.wallTime());
     file.data.write(0, content);
     file.data.sync();
     return file;

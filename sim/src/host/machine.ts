@@ -120,7 +120,7 @@ export class Machine implements FabricNode, TracedMachine {
     ordinal: number;
     address: string;
     clock: LinkClock;
-    disk: SimDisk;
+    diskOf: (machine: Machine) => SimDisk;
     random: RandomStream;
     region: number;
     nat: Nat | undefined;
@@ -129,7 +129,7 @@ export class Machine implements FabricNode, TracedMachine {
   }) {
     this.ordinal = options.ordinal;
     this.address = options.address;
-    this.disk = options.disk;
+    this.disk = options.diskOf(this);
     this.random = options.random;
     this.region = options.region;
     this.nat = options.nat;

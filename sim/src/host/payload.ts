@@ -13,9 +13,9 @@ export class SimPayload implements Payload {
   readonly #process: SimProcess;
   readonly #disk: SimDisk;
 
-  constructor(components: { process: SimProcess; disk: SimDisk }) {
-    this.#process = components.process;
-    this.#disk = components.disk;
+  constructor(process: SimProcess, disk: SimDisk) {
+    this.#process = process;
+    this.#disk = disk;
   }
 
   openContent(layout: ContentLayout): Promise<Content> {

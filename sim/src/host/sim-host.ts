@@ -10,6 +10,7 @@ import { SimFiles } from './files.ts';
 import { SimHttp } from './http.ts';
 import type { Machine } from './machine.ts';
 import { SimPayload } from './payload.ts';
+import type { RandomStream } from './random-stream.ts';
 import type { SimProcess } from './sim-process.ts';
 import type { Surroundings } from './sockets.ts';
 import { SimNetwork } from './sockets.ts';
@@ -25,77 +26,110 @@ export interface CrashOptions {
   readonly unsyncedLossRate?: number;
 }
 
-/** What a SimHost needs of its world. */
-export interface SimHostComponents {
-  readonly machine: Machine;
-  readonly process: SimProcess;
-  readonly random: Random;
+/** What a SimHost needs of its world; all hosts share it. */
+export interface HostWorld {
   readonly fabric: Fabric;
   readonly trace: Trace;
   readonly surroundings: Surroundings;
   now(): number;
-  wallTime(): number;
-  /** Makes the next generation, with the options of this one. */
+  wallTimeOf(machine: Machine): number;
+  /** Equal labels give equal streams. */
+  randomOf(label: string): RandomStream;
+}
+
+/** One life of a machine's process. */
+export interface Life {
+  readonly machine: Machine;
+  readonly process: SimProcess;
+  /** How many processes the machine has had, this one counted. */
+  readonly generation: number;
+  /** Makes the next one, with the options of this one. */
   restart(): SimHost;
 }
 
+/** Its parts are made when they are first asked for: of ten thousand hosts few need them all. */
 export class SimHost implements Host {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly net: Network;
-  readonly http: Http;
-  readonly files: Files;
-  readonly payload: Payload;
   readonly compute: Compute = COMPUTE;
-  /** How many processes the machine has had, this one counted. */
-  readonly generation: number;
-  readonly #components: SimHostComponents;
+  readonly #world: HostWorld;
+  readonly #life: Life;
+  #clock: Clock | undefined;
+  #random: Random | undefined;
+  #net: SimNetwork | undefined;
+  #http: Http | undefined;
+  #files: Files | undefined;
+  #payload: Payload | undefined;
 
-  constructor(components: SimHostComponents, generation: number) {
-    this.#components = components;
-    this.generation = generation;
-    const { machine, process, now } = components;
-    const { disk } = machine;
-    this.clock = new SimClock(components);
-    this.random = components.random;
-    const net = new SimNetwork({ ...components, now }, components.surroundings);
-    this.net = net;
-    this.http = new SimHttp({ process, net, now });
-    this.files = new SimFiles({ process, disk, wallTime: components.wallTime });
-    this.payload = new SimPayload({ process, disk });
+  constructor(world: HostWorld, life: Life) {
+    this.#world = world;
+    this.#life = life;
+  }
+
+  get clock(): Clock {
+    this.#clock ??= new SimClock(this.#world, this.#life);
+    return this.#clock;
+  }
+
+  get random(): Random {
+    this.#random ??= this.#world.randomOf(`host/${this.address}/${this.generation}`);
+    return this.#random;
+  }
+
+  get net(): Network {
+    return this.#network;
+  }
+
+  get http(): Http {
+    const { process } = this.#life;
+    this.#http ??= new SimHttp({ process, net: this.#network, now: this.#world.now });
+    return this.#http;
+  }
+
+  get files(): Files {
+    this.#files ??= new SimFiles(this.#life.process, this.disk);
+    return this.#files;
+  }
+
+  get payload(): Payload {
+    this.#payload ??= new SimPayload(this.#life.process, this.disk);
+    return this.#payload;
+  }
+
+  /** How many processes the machine has had, this one counted. */
+  get generation(): number {
+    return this.#life.generation;
   }
 
   get address(): string {
-    return this.#components.machine.address;
+    return this.#life.machine.address;
   }
 
   get state(): 'running' | 'paused' | 'dead' {
-    return this.#components.process.state;
+    return this.#life.process.state;
   }
 
   get disk(): SimDisk {
-    return this.#components.machine.disk;
+    return this.#life.machine.disk;
   }
 
   /** By how much this machine's wallTime is wrong; `now` is not moved by it. */
   get clockSkewMs(): number {
-    return this.#components.machine.clockSkewMs;
+    return this.#life.machine.clockSkewMs;
   }
 
   set clockSkewMs(skewMs: number) {
-    this.#components.machine.clockSkewMs = skewMs;
+    this.#life.machine.clockSkewMs = skewMs;
   }
 
   /** Rates of the machine's link, each way; they count for what is sent from now on. */
   setLink(rates: { readonly upBytesPerSecond?: number; readonly downBytesPerSecond?: number }): void {
-    const { machine } = this.#components;
+    const { machine } = this.#life;
     machine.upBytesPerSecond = rates.upBytesPerSecond ?? machine.upBytesPerSecond;
     machine.downBytesPerSecond = rates.downBytesPerSecond ?? machine.downBytesPerSecond;
   }
 
   /** SIGKILL or power loss. What the dead code still calls does nothing, and what it awaits never comes. */
   crash({ kind = 'process', unsyncedLossRate = 0.5 }: CrashOptions = {}): void {
-    const { machine, process } = this.#components;
+    const { machine, process } = this.#life;
     if (process.isDead) return;
     this.#trace('crash');
     for (const connection of [...machine.connections]) connection.abandon(kind === 'process');
@@ -112,44 +146,55 @@ export class SimHost implements Host {
   /** SIGSTOP: timers and deliveries wait while the clock goes on; the kernel goes on acknowledging. */
   pause(): void {
     this.#trace('pause');
-    this.#components.process.pause();
+    this.#life.process.pause();
   }
 
   /** SIGCONT: what waited happens now, in the order it came. */
   resume(): void {
     this.#trace('resume');
-    this.#components.process.resume();
+    this.#life.process.resume();
   }
 
   /** Ends this process, if it still lives, and starts the next on the same address and disk. */
   restart(): SimHost {
     this.crash();
-    return this.#components.restart();
+    return this.#life.restart();
+  }
+
+  get #network(): SimNetwork {
+    if (this.#net === undefined) {
+      const { machine, process } = this.#life;
+      const { fabric, trace, now, surroundings } = this.#world;
+      this.#net = new SimNetwork({ machine, process, fabric, trace, now }, surroundings);
+    }
+    return this.#net;
   }
 
   #trace(kind: 'crash' | 'pause' | 'resume'): void {
-    const { machine, trace, now } = this.#components;
-    trace.add(now(), kind, machine, machine, this.generation);
+    const { machine, generation } = this.#life;
+    this.#world.trace.add(this.#world.now(), kind, machine, machine, generation);
   }
 }
 
 class SimClock implements Clock {
-  readonly #components: SimHostComponents;
+  readonly #world: HostWorld;
+  readonly #life: Life;
 
-  constructor(components: SimHostComponents) {
-    this.#components = components;
+  constructor(world: HostWorld, life: Life) {
+    this.#world = world;
+    this.#life = life;
   }
 
   now(): number {
-    return this.#components.now();
+    return this.#world.now();
   }
 
   wallTime(): number {
-    return this.#components.wallTime();
+    return this.#world.wallTimeOf(this.#life.machine);
   }
 
   setTimer(delayMs: number, callback: () => void): Timer {
-    const { process } = this.#components;
+    const { process } = this.#life;
     return process.isDead ? NEVER : process.later(Math.max(delayMs || 0, 0), callback);
   }
 }

@@ -7,7 +7,7 @@ import { addressFamily, HostError } from '@skep/p2p-core/host';
 import { Datagrams } from './datagrams.ts';
 import type { Hashing } from './digests.ts';
 import { Digests } from './digests.ts';
-import type { DiskOptions } from './disk.ts';
+import type { DiskOptions, DiskWorld } from './disk.ts';
 import { SimDisk } from './disk.ts';
 import type { RunOptions, RunResult } from './driver.ts';
 import { drive } from './driver.ts';
@@ -15,12 +15,15 @@ import { EventQueue } from './event-queue.ts';
 import { SyntheticSources } from './extent.ts';
 import type { FabricOptions } from './fabric.ts';
 import { Fabric } from './fabric.ts';
+import type { LinkClock } from './links.ts';
 import { isLoopback, Machine } from './machine.ts';
 import type { NatKind, NatOptions } from './nat.ts';
 import { natOf } from './nat.ts';
 import type { PathDegradation } from './paths.ts';
 import { RandomStream } from './random-stream.ts';
+import type { HostWorld } from './sim-host.ts';
 import { SimHost } from './sim-host.ts';
+import type { ProcessWorld } from './sim-process.ts';
 import { SimProcess } from './sim-process.ts';
 import type { Surroundings } from './sockets.ts';
 import type { TraceEntry } from './trace.ts';
@@ -67,15 +70,19 @@ export class SimWorld {
   readonly #machines = new Map<string, Machine>();
   readonly #names = new Map<string, readonly string[]>();
   readonly #failures: unknown[] = [];
-  readonly #digests: Digests;
-  readonly #sources = new SyntheticSources();
+  /** What hosts and disks need of their world: one object, for there may be ten thousand of them. */
+  readonly #shared: HostWorld & DiskWorld;
+  readonly #processWorld: ProcessWorld;
+  readonly #clock: LinkClock;
+  readonly #onUncaught = (error: unknown) => void this.#failures.push(error);
   #nowMs = 0;
 
   constructor(options: SimWorldOptions) {
     this.#options = options;
     this.#trace = new Trace(options.onTrace);
-    this.#digests = new Digests(options.hashing ?? 'modelled');
-    const components = { queue: this.#queue, now: () => this.#nowMs, seed: options.seed };
+    const now = () => this.#nowMs;
+    const components = { queue: this.#queue, now, seed: options.seed };
+    this.#clock = { queue: this.#queue, now };
     this.#fabric = new Fabric(components, options.network ?? {});
     const { paths } = this.#fabric;
     this.#surroundings = {
@@ -83,6 +90,24 @@ export class SimWorld {
       namesOf: (name) => (name === 'localhost' ? ['127.0.0.1'] : this.#names.get(name)),
       nameLookupMs: options.nameLookupMs ?? 20,
       datagrams: new Datagrams({ ...components, paths, trace: this.#trace }),
+    };
+    const startWallTimeMs = options.startWallTimeMs ?? Date.UTC(2026, 0, 1);
+    this.#shared = {
+      fabric: this.#fabric,
+      trace: this.#trace,
+      surroundings: this.#surroundings,
+      digests: new Digests(options.hashing ?? 'modelled'),
+      sources: new SyntheticSources(),
+      now,
+      wallTimeOf: ({ clockSkewMs }) => startWallTimeMs + this.#nowMs + clockSkewMs,
+      randomOf: (label) => new RandomStream(options.seed, label),
+    };
+    const world = this;
+    this.#processWorld = {
+      queue: this.#queue,
+      get nowMs() {
+        return world.#nowMs;
+      },
     };
   }
 
@@ -99,23 +124,14 @@ export class SimWorld {
     if (this.#machines.has(address))
       throw new HostError('address-in-use', `The world has a machine at ${address} already. Choose another.`);
     const { seed } = this.#options;
-    const machine: Machine = new Machine({
+    const machine = new Machine({
       ordinal: this.#machines.size,
       address,
-      clock: { queue: this.#queue, now: () => this.#nowMs },
+      clock: this.#clock,
       random: new RandomStream(seed, `network/${address}`),
       region: this.#fabric.paths.regionOf(options.region ?? ''),
       nat: natOf(options.nat),
-      disk: new SimDisk(
-        {
-          random: new RandomStream(seed, `disk/${address}`),
-          digests: this.#digests,
-          sources: this.#sources,
-          now: () => this.#nowMs,
-          wallTime: () => this.#wallTimeOf(machine),
-        },
-        options.disk,
-      ),
+      diskOf: (owner) => new SimDisk(this.#shared, owner, options.disk),
       upBytesPerSecond: options.upBytesPerSecond,
       downBytesPerSecond: options.downBytesPerSecond,
     });
@@ -203,38 +219,10 @@ export class SimWorld {
   }
 
   #start(machine: Machine, options: SimHostOptions, generation: number): SimHost {
-    const now = () => this.#nowMs;
-    const onUncaught = options.onUncaught ?? ((error: unknown) => void this.#failures.push(error));
-    const world = this;
-    const process = new SimProcess(
-      {
-        queue: this.#queue,
-        get nowMs() {
-          return world.#nowMs;
-        },
-      },
-      onUncaught,
-    );
+    const process = new SimProcess(this.#processWorld, options.onUncaught ?? this.#onUncaught);
     machine.isOn = true;
     this.#trace.add(this.#nowMs, 'start', machine, machine, generation);
-    return new SimHost(
-      {
-        machine,
-        process,
-        now,
-        random: new RandomStream(this.#options.seed, `host/${machine.address}/${generation}`),
-        fabric: this.#fabric,
-        trace: this.#trace,
-        surroundings: this.#surroundings,
-        wallTime: () => this.#wallTimeOf(machine),
-        restart: () => this.#start(machine, options, generation + 1),
-      },
-      generation,
-    );
-  }
-
-  #wallTimeOf(machine: Machine): number {
-    const startMs = this.#options.startWallTimeMs ?? Date.UTC(2026, 0, 1);
-    return startMs + this.#nowMs + machine.clockSkewMs;
+    const restart = () => this.#start(machine, options, generation + 1);
+    return new SimHost(this.#shared, { machine, process, generation, restart });
   }
 }
