@@ -1,6 +1,6 @@
 /** A cluster: what is asked for (spec) and what is (views). */
 import * as z from 'zod';
-import { Address, ClusterName, ClusterUid, Generation, Role, SlotName, Term } from './identity.ts';
+import { Address, ClusterName, ClusterUid, Generation, Role, SlotName } from './identity.ts';
 import { NetworkSpec } from './network.ts';
 
 export const ClusterSpec = z
@@ -154,7 +154,9 @@ export const RedeploymentView = z
     slot: SlotName,
     fromGeneration: Generation,
     toGeneration: Generation,
-    term: Term,
+    /** Of the lease when it was asked for; 0 before the first. */
+    term: z.int().min(0),
+    /** A slot@generation, `watchdog`, or `fault ` and its id. */
     askedBy: z.string(),
     reason: z.string(),
     state: z.enum(['stopping', 'launching', 'joining', 'complete', 'cancelled']),

@@ -38,6 +38,8 @@ export interface ControlApiOptions {
   readonly baseUrl: () => string;
   /** At least 16 bytes; the same over restarts, or no machine launched before can join. */
   readonly masterSecret: Uint8Array;
+  /** Every cluster is given a network, if only an empty one, so that every fault can be done to it. */
+  readonly alwaysShaped?: boolean;
   /** @default 5000 */
   readonly stopGraceMs?: number;
   /** @default 60000 */

@@ -10,6 +10,8 @@
  * - SKEP_EXIT_WITH_PARENT=1: when stdin ends it deletes the ephemeral clusters and exits.
  * - SKEP_EPHEMERAL_ROOT: directory that this process removes when it ends with its parent. Should both be
  *   killed, the last orphaned agent of an ephemeral cluster does. Identities are in `owner.json` files below it.
+ * - SKEP_SHAPED=1: every cluster is given a network, if only an empty one: each of its nodes then has a loopback
+ *   address of its own, and every fault can be done to it.
  * - SKEP_AGENT_PROGRAM: the agent to run, instead of node-agent's own.
  *
  * Prints one line of JSON when it is ready: `url`, `adminTokenFile`, `viewerTokenFile`, `pid`. What goes wrong
@@ -111,6 +113,7 @@ async function main(): Promise<void> {
       viewerToken: secretFile(viewerTokenFile),
       version,
       baseUrl: () => baseUrl,
+      alwaysShaped: env.SKEP_SHAPED === '1',
       masterSecret: Buffer.from(secretFile(join(directory, 'master-secret')), 'hex'),
       onTrouble: tell,
     },

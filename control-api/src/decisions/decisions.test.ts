@@ -1,44 +1,16 @@
-import { ClusterSpec } from '@skep/contract';
 import { describe, expect, it } from 'vitest';
-import { ClusterRecord } from '../cluster-record.ts';
-import { decideCreateCluster } from './cluster-creation.ts';
+import type { ClusterRecord } from '../cluster-record.ts';
+import { apply, serving, t0 } from '../testing/serving-cluster.ts';
 import { commandsFor, revisionOf } from './commands.ts';
-import { currentMachine, type Decision } from './decision.ts';
+import { currentMachine } from './decision.ts';
 import { decideDelete, isEnded } from './deletion.ts';
 import { decideLease } from './lease.ts';
-import { decideExit, decideLaunched, decideNextAttempt, decideStopped } from './machine-life.ts';
+import { decideExit, decideNextAttempt, decideStopped } from './machine-life.ts';
 import { decideRedeployment, type RedeploymentAsk } from './redeployment.ts';
 import type { EffectRow } from './rows.ts';
 import { decideWatchdog } from './watchdog.ts';
 
-const t0 = 1_000_000;
 const surroundings = { controlApiHosts: [], modelsNetwork: false };
-
-function apply<A>(state: ClusterRecord, decision: Decision<A>): A {
-  if ('refusal' in decision) throw new Error(decision.refusal.code);
-  for (const change of decision.changes ?? []) state.apply(change);
-  return decision.answer;
-}
-
-/** Three bootstrap nodes and two peers, all serving, led by bootstrap-1@1 in term 5. */
-function serving(overrides: object = {}): ClusterRecord {
-  const spec = ClusterSpec.parse({ name: 'bees', bootstrap: 3, peers: 2, ...overrides });
-  const addresses = Array.from({ length: 5 }, (_, index) => ({
-    listen: { host: '127.0.0.1', port: 100 + index * 3 },
-    ringPort: 101 + index * 3,
-    healthPort: 102 + index * 3,
-  }));
-  const state = new ClusterRecord('u');
-  apply(state, decideCreateCluster(spec, 'u', addresses, t0));
-  for (const effect of [...state.effects.values()]) apply(state, decideLaunched(state, effect, 'm', t0));
-  for (const machine of [...state.machines.values()]) {
-    const value = { ...machine, state: 'serving' as const, tokenSha256: machine.slot };
-    state.apply({ table: 'machines', id: `${machine.slot}@1`, value });
-  }
-  const holder = { slot: 'bootstrap-1', generation: 1 };
-  apply(state, decideLease(state, { action: 'acquire', holder, term: 5 }, t0));
-  return state;
-}
 
 const ask: RedeploymentAsk = {
   slot: 'bootstrap-3',
