@@ -10,6 +10,7 @@ export const exitCodes = {
   badTorrent: 6,
   machine: 7,
   timeout: 8,
+  broken: 9,
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
@@ -25,6 +26,7 @@ Exit status:
   6   bad torrent: a .torrent file or magnet link that is damaged, hostile or not supported
   7   this machine: disk full, port in use, permission denied
   8   timeout: what was awaited did not come in time
+  9   broken: a run could not be carried out, so it says nothing of its subject
   128+n  ended early by signal n: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
 
 SKEP_DEBUG=1 adds the stack trace to an error.`;

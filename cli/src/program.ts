@@ -7,14 +7,15 @@ import { getCommand } from './commands/get.ts';
 import { killCommand } from './commands/kill.ts';
 import { logsCommand } from './commands/logs.ts';
 import { nodesCommand } from './commands/nodes.ts';
+import { runCommand } from './commands/run.ts';
 import { seedCommand } from './commands/seed.ts';
+import { simCommand } from './commands/sim.ts';
 import { statusCommand } from './commands/status.ts';
 import { torrentCommand } from './commands/torrent.ts';
 import { upCommand } from './commands/up.ts';
 import type { Perform } from './context.ts';
 import { exitCodeHelp } from './exit-codes.ts';
-
-export const version = '0.1.0';
+import { version } from './version.ts';
 
 /** Parse with `parseAsync`; throws CommanderError for usage errors and after --help. */
 export function createProgram(perform: Perform): Command {
@@ -33,6 +34,7 @@ export function createProgram(perform: Perform): Command {
     eventsCommand,
   ];
   for (const make of clusters) program.addCommand(grouped(make(perform), 'Clusters:'));
+  for (const make of [runCommand, simCommand]) program.addCommand(grouped(make(perform), 'Experiments:'));
   for (const make of [torrentCommand, seedCommand, getCommand]) {
     program.addCommand(grouped(make(perform), 'BitTorrent, without a cluster:'));
   }

@@ -10,12 +10,12 @@ export interface ScenarioIssue {
 
 /** In the order of the fields, one a finding. */
 export function scenarioIssues(error: z.ZodError): ScenarioIssue[] {
-  return error.issues.map((issue) => {
-    const { path, ...found } = deepest(issue);
-    return {
-      path: path.map((part) => (typeof part === 'number' ? part : String(part))),
-      message: sentence(found),
-    };
+  return error.issues.flatMap((issue) => {
+    const found = deepest(issue);
+    const path = found.path.map((part) => (typeof part === 'number' ? part : String(part)));
+    return found.code === 'unrecognized_keys'
+      ? found.keys.map((key) => ({ path: [...path, key], message: unknownField(key) }))
+      : [{ path, message: sentence(found) }];
   });
 }
 
@@ -33,11 +33,8 @@ function deepest(issue: Issue): Issue {
   return { ...issue, message: wanted } as Issue;
 }
 
-function sentence(issue: Omit<Issue, 'path'>): string {
-  const found = issue as Issue;
+function sentence(found: Issue): string {
   switch (found.code) {
-    case 'unrecognized_keys':
-      return found.keys.map(unknownField).join(' ');
     case 'invalid_type':
       return found.input === undefined && found.message.includes('received undefined')
         ? 'This must be given.'

@@ -1,2 +1,3 @@
 export * from './cluster/index.ts';
 export * from './host/index.ts';
+export * from './runner/index.ts';

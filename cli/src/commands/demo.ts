@@ -2,9 +2,9 @@
 import { Command } from 'commander';
 import { absolutePath, parseWhole } from '../arguments.ts';
 import type { Context, Perform } from '../context.ts';
+import { PrivateSession } from '../daemon/private-session.ts';
 import { requireContent } from '../demo/content.ts';
-import { Demo } from '../demo/demo.ts';
-import { clusterName, DemoSession } from '../demo/session.ts';
+import { clusterName, Demo } from '../demo/demo.ts';
 import { exitCodeHelp } from '../exit-codes.ts';
 import { describeFailure } from '../failure.ts';
 import { createBoard } from '../terminal/board.ts';
@@ -42,7 +42,11 @@ async function demonstrate(context: Context, flags: DemoFlags): Promise<undefine
   const { host, output, interrupts } = context;
   requireContent(flags.content);
   const board = createBoard({ sink: output.progress, colour: output.colour, now: () => host.clock.now() });
-  const session = new DemoSession(host, { keep: flags.keep === true, note: (text) => board.print(text) });
+  const session = new PrivateSession(host, {
+    cluster: clusterName,
+    keep: flags.keep === true,
+    note: (text) => board.print(text),
+  });
   const signal = AbortSignal.any([interrupts.signal, session.failure]);
   const demo = new Demo(
     { host, session, board, signal },
@@ -75,7 +79,7 @@ async function demonstrate(context: Context, flags: DemoFlags): Promise<undefine
 /** Until Ctrl-C, which is the good end here; rejects if the control API fails for good. */
 async function stayUp(
   { output, interrupts }: Context,
-  session: DemoSession,
+  session: PrivateSession,
   signal: AbortSignal,
 ): Promise<void> {
   output.note('The cluster stays up until Ctrl-C:');

@@ -7,6 +7,7 @@ import { toHex } from '@skep/p2p-core/bytes';
 import type { Host } from '@skep/p2p-core/host';
 import { encodeMetainfo } from '@skep/p2p-core/metainfo';
 import { followEvents } from '../daemon/event-stream.ts';
+import type { PrivateSession } from '../daemon/private-session.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Board } from '../terminal/board.ts';
@@ -16,7 +17,6 @@ import { type DemoContent, readContent, requireSpace } from './content.ts';
 import { type Download, downloadOf, downloadRows, obstacleOf, shortfall } from './downloads.ts';
 import { advanceHealing, beginHealing, type Healing } from './healing.ts';
 import { lookUpThrough } from './lookup.ts';
-import { clusterName, type DemoSession } from './session.ts';
 
 export interface DemoOptions {
   readonly contentPath: string;
@@ -36,11 +36,14 @@ export interface DemoResult {
 
 export interface DemoParts {
   readonly host: Host;
-  readonly session: DemoSession;
+  readonly session: PrivateSession;
   readonly board: Board;
   /** Aborted by Ctrl-C, and when the control API cannot be kept running. */
   readonly signal: AbortSignal;
 }
+
+/** The cluster's name. */
+export const clusterName = 'demo';
 
 const servingMs = 60_000;
 const healingMs = 90_000;

@@ -4,7 +4,7 @@
  * takes it in, and all uplinks together carry N copies (Kumar and Ross, Peer-Assisted File Distribution: The
  * Minimum Distribution Time, HotWeb 2006).
  */
-import type { LinkConditions, NetworkSpec, Role, ScenarioPlan } from '@skep/contract';
+import { linkOf, type NetworkSpec, type Role, type ScenarioPlan } from '@skep/contract';
 
 export interface SwarmRates {
   /** Of all seeds together; Infinity if there is no limit. */
@@ -34,7 +34,8 @@ export function slotRates(
     cluster,
   }: { readonly network?: NetworkSpec | undefined; readonly cluster: ScenarioPlan['cluster'] },
 ): { upBytesPerSecond: number; downBytesPerSecond: number } {
-  const link = linkOf(slot, network);
+  const role = slot.slice(0, slot.indexOf('-')) as Role;
+  const link = (network && linkOf(network, role, slot)) ?? {};
   return {
     upBytesPerSecond: Math.min(link.upBytesPerSecond ?? Infinity, cluster.uploadBytesPerSecond || Infinity),
     downBytesPerSecond: Math.min(
@@ -42,10 +43,4 @@ export function slotRates(
       cluster.downloadBytesPerSecond || Infinity,
     ),
   };
-}
-
-function linkOf(slot: string, network: NetworkSpec | undefined): LinkConditions {
-  const role = slot.slice(0, slot.indexOf('-')) as Role;
-  const { bySlot, byRole, default: others } = network?.links ?? {};
-  return bySlot?.[slot] ?? byRole?.[role] ?? others ?? {};
 }

@@ -8,6 +8,7 @@ import {
   bundleFormat,
   type ClusterView,
   type ContentPlan,
+  type Fault,
   type RunEvent,
   type RunnerName,
   type RunRecord,
@@ -40,6 +41,8 @@ export interface ExperimentComponents {
   readonly listener: ExperimentListener;
   /** Rules of the design that were broken so far, where the runner sees all of the world. */
   readonly violations?: () => readonly Violation[];
+  /** Told of each fault just before it is injected. */
+  readonly onFault?: (fault: Fault) => void;
 }
 
 export interface ExperimentOptions {
@@ -195,7 +198,8 @@ class Experiment {
         if (this.#now() >= forMs && actions.length === 0 && this.#isDecided()) return;
       }
       const nextMs = Math.min(nextSampleMs, actions[0]?.atMs ?? Infinity);
-      await this.#sleep(Math.max(0, nextMs - this.#now()));
+      // Whole milliseconds: what is left of a sum of fractions may be too little to move the clock.
+      await this.#sleep(Math.max(1, Math.ceil(nextMs - this.#now())));
     }
   }
 
@@ -274,6 +278,7 @@ class Experiment {
     );
     this.#healing.injected(fault, this.#view!.nodes, this.#now());
     this.#tell('fault', factsOf(fault));
+    this.#parts.onFault?.(fault);
     await this.#subject.inject(fault);
   }
 

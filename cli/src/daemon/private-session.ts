@@ -1,6 +1,6 @@
 /**
- * Everything of one demonstration that outlives a phase: a directory of its own, a control API that is
- * started again if it dies, one ephemeral cluster. Whatever happens, `end` leaves no process and no file.
+ * A control API and one cluster that are a command's own (demo, run): a directory, a control API that is
+ * started again if it dies, an ephemeral cluster. Whatever happens, `end` leaves no process and no file.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,14 +13,12 @@ import {
   type ProcessIdentity,
   signalProcess,
 } from '@skep/p2p-core/process-identity';
-import { apiClient } from '../daemon/connect.ts';
-import { type ControlApiProcess, startControlApi } from '../daemon/control-api-process.ts';
-import { newToken, writePrivately } from '../daemon/daemon.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { pause } from '../timing.ts';
-
-export const clusterName = 'demo';
+import { apiClient } from './connect.ts';
+import { type ControlApiProcess, startControlApi } from './control-api-process.ts';
+import { newToken, writePrivately } from './daemon.ts';
 
 /** A control API that dies more often than this is broken, not unlucky. */
 const mostRestarts = 5;
@@ -29,12 +27,14 @@ const deleteMs = 20_000;
 const exitMs = 5_000;
 
 export interface SessionOptions {
+  /** Name of the cluster; the directory is named after it too. */
+  readonly cluster: string;
   /** Leave the directory, with the logs, where it is. */
   readonly keep: boolean;
   readonly note: (text: string) => void;
 }
 
-export class DemoSession {
+export class PrivateSession {
   readonly directory: string;
   readonly viewerToken = newToken();
   readonly #host: Host;
@@ -51,7 +51,7 @@ export class DemoSession {
   constructor(host: Host, options: SessionOptions) {
     this.#host = host;
     this.#options = options;
-    this.directory = mkdtempSync(join(tmpdir(), 'skep-demo-'));
+    this.directory = mkdtempSync(join(tmpdir(), `skep-${options.cluster}-`));
     // Agents that lose their control API look here for whether anybody still uses the directory.
     writePrivately(join(this.directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
     writePrivately(this.#adminTokenFile, this.#adminToken);
@@ -95,7 +95,7 @@ export class DemoSession {
 
   /** The nodes as they are now; remembers their processes, for the end. */
   async nodes(): Promise<NodeView[]> {
-    const nodes = await this.api.listNodes({ params: { cluster: clusterName } });
+    const nodes = await this.api.listNodes({ params: { cluster: this.#options.cluster } });
     for (const { machine } of nodes) {
       const pid = Number(machine);
       if (!(pid > 1) || this.#machines.has(pid)) continue;
@@ -109,7 +109,7 @@ export class DemoSession {
   async saveLogs(): Promise<string> {
     const target = this.#options.keep
       ? join(this.directory, 'logs')
-      : mkdtempSync(join(tmpdir(), 'skep-demo-logs-'));
+      : mkdtempSync(join(tmpdir(), `skep-${this.#options.cluster}-logs-`));
     const save = async (name: string, read: () => Promise<string | Uint8Array>) => {
       const text = await read().catch(
         (error) => `not to be had: ${error instanceof Error ? error.message : error}\n`,
@@ -121,13 +121,16 @@ export class DemoSession {
     const nodes = await this.nodes().catch(() => []);
     await save('nodes.json', async () => JSON.stringify(nodes, undefined, 2));
     await save('events.json', async () => {
-      const events = await this.api.listEvents({ params: { cluster: clusterName }, query: { limit: 1_000 } });
+      const events = await this.api.listEvents({
+        params: { cluster: this.#options.cluster },
+        query: { limit: 1_000 },
+      });
       return events.map((event) => JSON.stringify(event)).join('\n');
     });
     for (const { slot } of nodes) {
       await save(`${slot}.log`, async () => {
         const log = await this.api.nodeLogs({
-          params: { cluster: clusterName, slot },
+          params: { cluster: this.#options.cluster, slot },
           query: { tailBytes: 1_000_000 },
         });
         return log.text();
@@ -206,7 +209,7 @@ export class DemoSession {
   }
 
   async #deleteCluster(clock: Clock, hurry: AbortSignal): Promise<void> {
-    const params = { cluster: clusterName };
+    const params = { cluster: this.#options.cluster };
     const call = { params, timeoutMs: 5_000, signal: hurry };
     const giveUpAt = clock.now() + deleteMs;
     try {

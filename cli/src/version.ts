@@ -1,0 +1,2 @@
+/** The version of the command, and of what its runs are done with. */
+export const version = '0.1.0';

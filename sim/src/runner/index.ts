@@ -1,0 +1,1 @@
+export { runInSim, type SimProgress, type SimRunOptions } from './run-in-sim.ts';
