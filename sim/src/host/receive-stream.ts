@@ -34,6 +34,8 @@ export class ReceiveStream {
   #isLeftoverFresh = false;
   #asked: AskedPayload | undefined;
   #isInHandler = false;
+  /** Input was held and let go inside the handler's own call: what it leaves is news. */
+  #isShowingAgain = false;
   /** Bytes that the process was given so far: what a paused one leaves waiting fills the window. */
   deliveredBytes = 0;
 
@@ -52,7 +54,8 @@ export class ReceiveStream {
 
   /** Makes what was left over news again, for a handler that was not to be asked before. */
   showAgain(): void {
-    this.#isLeftoverFresh = this.#leftover.length > 0;
+    if (this.#isInHandler) this.#isShowingAgain = true;
+    else this.#isLeftoverFresh = this.#leftover.length > 0;
   }
 
   push(slices: readonly Slice[]): void {
@@ -107,7 +110,8 @@ export class ReceiveStream {
     if (!(Number.isInteger(consumed) && consumed >= 0 && consumed <= length))
       throw new RangeError(`onBytes returned ${consumed} for a view of ${length} bytes`);
     // After a request for payload the rest is not old news: it was not looked at.
-    this.#isLeftoverFresh = this.#asked !== undefined && consumed < length;
+    this.#isLeftoverFresh = (this.#asked !== undefined || this.#isShowingAgain) && consumed < length;
+    this.#isShowingAgain = false;
     this.#leftover = consumed === length ? NOTHING : view.slice(consumed);
     view.fill(POISON);
     if (this.#leftover.length > MAX_LEFTOVER_BYTES)

@@ -152,6 +152,21 @@ export function describeNetwork(test: WorldTest): void {
       expect([count, isSame, server.closeError]).toEqual([sent.length, true, undefined]);
     });
 
+    test('input held and let go within one call is offered again all the same', async (world) => {
+      const server = new Probe();
+      let views = 0;
+      server.consume = (view) => {
+        if (++views > 1) return view.length;
+        server.connection.holdInput(true);
+        server.connection.holdInput(false);
+        return 1;
+      };
+      const { client } = await connectPair(world, new Probe(), server);
+      client.connection.send(Uint8Array.of(1, 2, 3));
+      await server.until(() => server.received.length === 3);
+      expect([...server.received]).toEqual([1, 2, 3]);
+    });
+
     test('input held in the middle comes on with no more arriving, payload included', async (world) => {
       const server = new Probe();
       const piece = world.machines[0].host.payload.allocatePiece(4);

@@ -31,6 +31,7 @@ export class StreamReceiver implements Flow {
   #owesPayload = false;
   /** Bytes that have still to cross. */
   #owedBytes = 0;
+  /** What was seen is to be offered all the same. */
   #isOffered = false;
 
   constructor(components: { link: Link; source: ReceiverSource }) {
@@ -50,11 +51,12 @@ export class StreamReceiver implements Flow {
     if (view.length === this.#seenBytes && !this.#isOffered) return 0;
     const shownBytes = isLimited ? Math.min(view.length, this.#seenBytes + SHOWN_BYTES) : view.length;
     const freshBytes = shownBytes - this.#seenBytes;
+    this.#isOffered = false;
     const consumed = this.#source.handler.onBytes(view.subarray(0, shownBytes));
     this.#seenBytes = shownBytes - consumed;
     const asked = this.#payloadAsked;
     this.#payloadAsked = undefined;
-    this.#isOffered = asked !== undefined;
+    if (asked !== undefined) this.#isOffered = true;
     if (isLimited) this.#owedBytes += freshBytes;
     if (asked !== undefined) {
       this.#payloadBytes = Math.max(0, asked - this.#seenBytes);
@@ -63,6 +65,11 @@ export class StreamReceiver implements Flow {
       this.#pay();
     }
     return consumed;
+  }
+
+  /** The handler let its input go, and is offered again what it left. */
+  offerAgain(): void {
+    this.#isOffered = true;
   }
 
   /** The handler asked for `length` bytes of payload from inside `onBytes`. */

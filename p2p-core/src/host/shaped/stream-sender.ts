@@ -310,7 +310,8 @@ export class StreamSender implements Flow {
     }
     const roundTripMs = Math.max(1, 2 * path.delayMs);
     if (atMs >= this.#recoversAtMs) {
-      this.#windowBytes = Math.max(SMALLEST_WINDOW_BYTES, this.#windowBytes / 2);
+      // Half of what is in flight, of which the line holds one way.
+      this.#windowBytes = Math.max(SMALLEST_WINDOW_BYTES, Math.min(this.#windowBytes / 2, this.#lineBytes));
       this.#recoversAtMs = atMs + roundTripMs;
     }
     const retryMs = Math.max(LEAST_RETRY_MS, 2 * roundTripMs);

@@ -191,6 +191,7 @@ export class ShapedTcp implements TcpConnection, TcpHandler {
   }
 
   holdInput(isHeld: boolean): void {
+    if (!isHeld) this.#receiver.offerAgain();
     this.#hold('handler', isHeld);
   }
 
@@ -313,10 +314,9 @@ export class ShapedTcp implements TcpConnection, TcpHandler {
       this.#handler = this.#acceptBy(accept);
     });
     if (isBroken) return;
-    this.#hold('unaccepted', false);
-    if (!this.#isOpen) return;
     this.#context.shape.clock.setTimer(0, () => {
-      if (!this.#isOver) this.#call(() => this.#handler.onOpen?.());
+      if (this.#isOpen && !this.#isOver) this.#call(() => this.#handler.onOpen?.());
+      this.#hold('unaccepted', false);
     });
   }
 
