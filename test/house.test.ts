@@ -29,7 +29,7 @@ const touchesTheWorld = [
   /^control-api\/src\/main\//,
   /^control-api\/src\/stores\/sqlite[a-z-]*\.ts$/,
   /^control-api\/src\/launchers\/process[a-z-]*\.ts$/,
-  /^sim\/src\/host\/(real-world-trap|sim-host|digests)\.ts$/,
+  /^sim\/src\/host\/(real-world|real-world-trap|sim-host|digests)\.ts$/,
   /^cli\//,
 ];
 
@@ -63,8 +63,14 @@ function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1');
 }
 
-function importsOf(text: string): string[] {
-  return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!);
+/** What a file loads, by whichever way; undefined for what only its run would tell. */
+function importsOf(text: string): (string | undefined)[] {
+  const literals = text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*(['"`])([^'"`$]+)\1/g);
+  const loads = text.matchAll(/\b(?:import|require|createRequire\([^)]*\))\s*\(\s*(['"`])?([^'"`)]*)/g);
+  return [
+    ...[...literals].map((match) => match[2]!),
+    ...[...loads].map((match) => (match[1] === undefined || match[2]!.includes('$') ? undefined : match[2]!)),
+  ];
 }
 
 /** The rules that a file's text breaks, as sentences; empty if none. */
@@ -73,6 +79,12 @@ function brokenRules(path: string, text: string): string[] {
   const folder = path.split('/')[0]!;
   const broken: string[] = [];
   for (const specifier of importsOf(code)) {
+    if (specifier === undefined) {
+      if (folder !== 'cli') broken.push(`${path} loads what only its run decides: name it in quotes`);
+      continue;
+    }
+    if (/^(\/|file:|data:)/.test(specifier))
+      broken.push(`${path} imports ${specifier}: name the package instead`);
     const target = specifier.startsWith('@skep/')
       ? specifier.split('/')[1]!
       : specifier.startsWith('.')
@@ -84,6 +96,9 @@ function brokenRules(path: string, text: string): string[] {
     if (folder === 'sim' && target === 'p2p-core' && !simMayImport.test(specifier)) {
       broken.push(`${path} imports ${specifier}: the simulator imports no protocol module`);
     }
+  }
+  if (folder === 'sim' && code.includes('import.meta.resolve')) {
+    broken.push(`${path} looks for modules: the simulator imports what it names, and no protocol module`);
   }
   if (!touchesTheWorld.some((allowed) => allowed.test(path))) {
     for (const [pattern, instead] of worldly) {
@@ -103,6 +118,17 @@ describe('the house', () => {
     ['p2p-core/src/ring/x.ts', "import { Report } from '@skep/contract';"],
     ['contract/src/x.ts', "import { toHex } from '@skep/p2p-core/bytes';"],
     ['sim/src/x.ts', "import { createDht } from '@skep/p2p-core/discovery/dht';"],
+    ['sim/src/x.ts', "const { createNode } = await import('@skep/p2p-core');"],
+    ['sim/src/x.ts', 'const { createNode } = await import(`@skep/p2p-core`);'],
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: what a file might have.
+    ['sim/src/x.ts', 'await import(`@skep/${name}`);'],
+    ['sim/src/x.ts', 'const module = await import(name);'],
+    ['sim/src/x.ts', 'import "@skep/p2p-core/torrent";'],
+    ['sim/src/x.ts', "export * from '@skep/p2p-core/wire';"],
+    ['sim/src/host/x.ts', "import { x } from '../../../p2p-core/src/wire/index.ts';"],
+    ['sim/src/x.ts', "import { x } from '../../node_modules/@skep/p2p-core/src/wire/index.ts';"],
+    ['sim/src/x.ts', "import { x } from '/skep/p2p-core/src/wire/index.ts';"],
+    ['sim/src/x.ts', "const url = import.meta.resolve('@skep/p2p-core/wire');"],
     ['node-agent/src/x.ts', "import { x } from '../../control-api/src/x.ts';"],
     ['p2p-core/src/torrent/x.ts', 'const now = Date.now();'],
     ['p2p-core/src/torrent/x.ts', "import { createHash } from 'node:crypto';"],

@@ -153,10 +153,14 @@ export class Injection {
     if (Object.keys(link).length > 0) this.#layOver(here, forMs, { link });
     if (Object.keys(path).length === 0) return;
     const there = others === undefined ? this.#others(here) : this.#places(others);
-    const addresses = (places: readonly string[]) => places.map((place) => this.#cluster.addressOf(place));
-    this.#layOver(here, forMs, { paths: [{ with: addresses(there), ...path }] });
-    this.#layOver(there, forMs, { paths: [{ with: addresses(here), ...path }] });
-    this.#holdBack([...here, ...there], forMs, () => undefined);
+    const [ends, farEnds] = [here, there].map((group) =>
+      group.map((place) => this.#cluster.addressOf(place)),
+    );
+    const { world } = this.#cluster;
+    const heals = [world.degrade(ends!, farEnds!, path), world.degrade(farEnds!, ends!, path)];
+    this.#holdBack([...here, ...there], forMs, () => {
+      for (const heal of heals) heal();
+    });
   }
 
   #reboot(slot: string, { disk, downMs, when }: Extract<SurroundingsFault, { kind: 'reboot' }>): void {
