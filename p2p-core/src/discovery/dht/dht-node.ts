@@ -3,9 +3,9 @@
  * nothing by itself: joining, refreshing and searching again are decided above it.
  */
 
-import { formatAddress } from '../../host/address.ts';
-import type { Address, Host } from '../../host/host.ts';
+import type { Address, Clock, Host } from '../../host/host.ts';
 import { ENDPOINT_LENGTH, isSendable, unpackEndpoint } from './endpoint.ts';
+import type { QueryBody } from './krpc.ts';
 import { decodeKrpc } from './krpc-decoder.ts';
 import { type Candidate, Lookup } from './lookup.ts';
 import { sameId } from './node-id.ts';
@@ -13,7 +13,7 @@ import { PeerStore, type PeerStoreOptions } from './peer-store.ts';
 import { RateLimiter, type RateLimits } from './rate-limiter.ts';
 import { Responder } from './responder.ts';
 import { BUCKET_SIZE, RoutingTable } from './routing-table.ts';
-import { type QueryBody, Rpc } from './rpc.ts';
+import { Rpc } from './rpc.ts';
 import { Tokens } from './tokens.ts';
 
 export interface DhtTraffic {
@@ -64,11 +64,14 @@ export class DhtNode {
   readonly #responder: Responder;
   readonly #limiter: RateLimiter;
   readonly #rpc: Rpc;
-  readonly #verifying = new Set<string>();
+  readonly #clock: Clock;
+  /** Addresses that were pinged and have not answered: few, so a list is the fastest set. */
+  readonly #verifying: Address[] = [];
 
   constructor(components: DhtNodeComponents, options: DhtNodeOptions) {
     const { host } = components;
     this.#components = components;
+    this.#clock = host.clock;
     this.#options = options;
     this.table = new RoutingTable(options.nodeId, host.clock.now());
     this.peers = new PeerStore(host, options.peerStore);
@@ -103,7 +106,7 @@ export class DhtNode {
       this.traffic.dropped++;
       return;
     }
-    const nowMs = this.#components.host.clock.now();
+    const nowMs = this.#clock.now();
     if (message.kind === 'response' || message.kind === 'error') {
       if (!this.#rpc.receive(message, from, nowMs)) this.traffic.dropped++;
       return;
@@ -191,7 +194,7 @@ export class DhtNode {
       if (!isSent) lookup.failed(candidate);
     };
     // Not from inside this call: whoever starts a lookup may not expect to be called back yet.
-    const start = this.#components.host.clock.setTimer(0, advance);
+    const start = this.#clock.setTimer(0, advance);
     return () => {
       isOver = true;
       start.cancel();
@@ -219,12 +222,13 @@ export class DhtNode {
   }
 
   #verify(address: Address): void {
-    const key = formatAddress(address);
-    if (this.#verifying.size >= MAX_VERIFICATIONS || this.#verifying.has(key)) return;
+    const verifying = this.#verifying;
+    if (verifying.length >= MAX_VERIFICATIONS) return;
+    if (verifying.some(({ host, port }) => port === address.port && host === address.host)) return;
     const settle = (): void => {
-      this.#verifying.delete(key);
+      verifying.splice(verifying.indexOf(address), 1);
     };
-    this.#verifying.add(key);
+    verifying.push(address);
     const isSent = this.#rpc.query(
       address,
       { ...this.#queryFields(), method: 'ping' },

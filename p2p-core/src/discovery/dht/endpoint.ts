@@ -39,10 +39,32 @@ export function packEndpoint(address: Address, target: Uint8Array, at: number): 
 
 /** The address in the 6 bytes at `at`. */
 export function unpackEndpoint(bytes: Uint8Array, at: number): Address {
-  return {
-    host: `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`,
-    port: (bytes[at + 4]! << 8) | bytes[at + 5]!,
-  };
+  return { host: hostOf(ipAt(bytes, at)), port: portAt(bytes, at) };
+}
+
+/** The 4 address bytes at `at` as a signed 32-bit number. */
+export function ipAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+/** The port of the endpoint at `at`. */
+export function portAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at + 4]! << 8) | bytes[at + 5]!;
+}
+
+/** Texts made before: the same nodes are named and asked again and again, and whoever looks a text up hashes it once. */
+const HOSTS = 16_384;
+const hostIps = new Int32Array(HOSTS);
+const hostTexts: string[] = new Array(HOSTS).fill('0.0.0.0');
+
+/** The text of an address from `ipAt`. */
+export function hostOf(ip: number): string {
+  const cell = Math.imul(ip, 0x9e3779b1) >>> 18;
+  if (hostIps[cell] !== ip) {
+    hostIps[cell] = ip;
+    hostTexts[cell] = `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`;
+  }
+  return hostTexts[cell]!;
 }
 
 /**

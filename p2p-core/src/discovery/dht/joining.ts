@@ -13,6 +13,7 @@ const MAX_PAUSE_MS = 30_000;
 
 /** Asked in one attempt: a few live ones are enough to enter by. */
 const MAX_SEEDS = 16;
+const MAX_HINTS = 8 * MAX_SEEDS;
 
 export interface JoiningComponents {
   readonly clock: Clock;
@@ -23,8 +24,8 @@ export interface JoiningComponents {
 export class Joining {
   readonly #components: JoiningComponents;
   readonly #bootstrap: readonly Address[];
-  /** Addresses that were known to someone, tried beside the bootstrap nodes until the table fills. */
-  #hints: readonly Address[];
+  /** Addresses that were known to someone, the latest last, tried beside the bootstrap nodes until the table fills. */
+  readonly #hints: Address[];
   readonly #waiting = new Set<() => void>();
   #pauseMs = FIRST_PAUSE_MS;
   #timer: Timer | undefined;
@@ -35,7 +36,7 @@ export class Joining {
   constructor(components: JoiningComponents, bootstrap: readonly Address[], hints: readonly Address[]) {
     this.#components = components;
     this.#bootstrap = bootstrap;
-    this.#hints = hints;
+    this.#hints = [...hints];
   }
 
   /** Begins, or begins anew with short pauses. */
@@ -48,7 +49,8 @@ export class Joining {
 
   /** More addresses to enter by. Who is in already only asks whether they are there. */
   addHints(addresses: readonly Address[]): void {
-    this.#hints = [...addresses, ...this.#hints].slice(0, 8 * MAX_SEEDS);
+    this.#hints.push(...addresses);
+    this.#hints.splice(0, this.#hints.length - MAX_HINTS);
     if (this.#isThin()) this.start();
     else for (const address of addresses) this.#components.node.ping(address);
   }
@@ -60,7 +62,7 @@ export class Joining {
 
   /** The routing table may have grown: whoever waits for it goes on. */
   noteNode(): void {
-    if (this.#waiting.size === 0 || this.#components.node.table.size === 0) return;
+    if (this.#waiting.size === 0 || !this.#components.node.table.hasAtLeast(1)) return;
     const callbacks = [...this.#waiting];
     this.#waiting.clear();
     for (const callback of callbacks) callback();
@@ -68,7 +70,7 @@ export class Joining {
 
   /** Calls back, never from inside this call, as soon as the table has a node. Returns what cancels that. */
   whenJoined(callback: () => void): () => void {
-    if (this.#components.node.table.size > 0) {
+    if (this.#components.node.table.hasAtLeast(1)) {
       const timer = this.#components.clock.setTimer(0, callback);
       return () => timer.cancel();
     }
@@ -89,7 +91,7 @@ export class Joining {
   }
 
   #isThin(): boolean {
-    return this.#components.node.table.size < BUCKET_SIZE;
+    return !this.#components.node.table.hasAtLeast(BUCKET_SIZE);
   }
 
   #drawSeeds(): Address[] {

@@ -10,6 +10,7 @@ import {
   KRPC_METHOD_UNKNOWN,
   KRPC_PROTOCOL_ERROR,
   type KrpcMessage,
+  type KrpcMethod,
   MAX_TOKEN_LENGTH,
   MAX_TRANSACTION_ID_LENGTH,
   MAX_VALUES,
@@ -17,6 +18,8 @@ import {
   NODE_INFO6_LENGTH,
   type RejectedQuery,
 } from './krpc.ts';
+
+const METHODS: readonly KrpcMethod[] = ['get_peers', 'find_node', 'ping', 'announce_peer'];
 
 const CHAR_D = 0x64;
 const CHAR_E = 0x65;
@@ -30,8 +33,9 @@ const CHAR_9 = 0x39;
 /** Fields of all message kinds, as far as they were there with the right type. */
 interface Fields {
   t?: Uint8Array;
-  y?: Uint8Array;
-  q?: Uint8Array;
+  /** The one letter of `y`. */
+  y?: number;
+  q?: KrpcMethod | 'unknown';
   readOnly: boolean;
   hasBody: boolean;
   id?: Uint8Array;
@@ -58,7 +62,8 @@ let keyAt = 0;
 let keyLength = 0;
 
 /**
- * The message in a datagram; undefined if it is none. Byte fields are views into `datagram`. Never throws.
+ * The message in a datagram; undefined if it is none. Byte fields are borrowed: they hold until the next call, and no
+ * longer than `datagram` itself. Never throws.
  */
 export function decodeKrpc(datagram: Uint8Array): KrpcMessage | RejectedQuery | undefined {
   // Most junk ends here.
@@ -81,9 +86,9 @@ function readMessage(): Fields {
     const type = input[at];
     if (keyLength === 1) {
       const letter = input[keyAt];
-      if (letter === 0x74 && isDigit(type)) fields.t = readString();
-      else if (letter === 0x79 && isDigit(type)) fields.y = readString();
-      else if (letter === 0x71 && isDigit(type)) fields.q = readString();
+      if (letter === 0x74 && isDigit(type)) fields.t = readShort(transactionIds);
+      else if (letter === 0x79 && isDigit(type)) fields.y = readLetter();
+      else if (letter === 0x71 && isDigit(type)) fields.q = readMethod();
       else if ((letter === 0x61 || letter === 0x72) && type === CHAR_D) readBody(fields);
       else if (letter === 0x65 && type === CHAR_L) readErrorList(fields);
       else skipValue();
@@ -103,13 +108,13 @@ function readBody(fields: Fields): void {
     readKey();
     const type = input[at];
     if (isDigit(type)) {
-      const value = readString();
-      if (isKey('id')) fields.id = value;
-      else if (isKey('nodes')) fields.nodes = value;
-      else if (isKey('token')) fields.token = value;
-      else if (isKey('target')) fields.target = value;
-      else if (isKey('info_hash')) fields.infoHash = value;
-      else if (isKey('nodes6')) fields.nodes6 = value;
+      if (isKey('id')) fields.id = readShort(ids);
+      else if (isKey('nodes')) fields.nodes = readString();
+      else if (isKey('token')) fields.token = readShort(tokens);
+      else if (isKey('target')) fields.target = readShort(targets);
+      else if (isKey('info_hash')) fields.infoHash = readShort(infoHashes);
+      else if (isKey('nodes6')) fields.nodes6 = readString();
+      else skipString();
     } else if (type === CHAR_I) {
       const value = readInteger();
       if (isKey('port')) fields.port = value;
@@ -147,10 +152,10 @@ function interpret(fields: Fields): KrpcMessage | RejectedQuery | undefined {
     transactionId === undefined ||
     transactionId.length === 0 ||
     transactionId.length > MAX_TRANSACTION_ID_LENGTH ||
-    fields.y?.length !== 1
+    fields.y === undefined
   )
     return undefined;
-  switch (fields.y[0]) {
+  switch (fields.y) {
     case 0x71:
       return interpretQuery(fields, transactionId);
     case 0x72:
@@ -171,16 +176,16 @@ function interpretQuery(fields: Fields, transactionId: Uint8Array): KrpcMessage 
   const { id, q, readOnly, target, infoHash, token, port, impliedPort } = fields;
   if (q === undefined || !fields.hasBody) return undefined;
   if (!isId(id)) return reject(transactionId, 'id must have 20 bytes');
-  if (isText(q, 'ping')) return { kind: 'query', method: 'ping', transactionId, id, readOnly };
-  if (isText(q, 'find_node')) {
+  if (q === 'ping') return { kind: 'query', method: 'ping', transactionId, id, readOnly };
+  if (q === 'find_node') {
     if (!isId(target)) return reject(transactionId, 'target must have 20 bytes');
     return { kind: 'query', method: 'find_node', transactionId, id, readOnly, target };
   }
-  if (isText(q, 'get_peers')) {
+  if (q === 'get_peers') {
     if (!isId(infoHash)) return reject(transactionId, 'info_hash must have 20 bytes');
     return { kind: 'query', method: 'get_peers', transactionId, id, readOnly, infoHash };
   }
-  if (isText(q, 'announce_peer')) {
+  if (q === 'announce_peer') {
     if (!isId(infoHash)) return reject(transactionId, 'info_hash must have 20 bytes');
     if (token === undefined || token.length > MAX_TOKEN_LENGTH)
       return reject(transactionId, 'announce_peer needs the token of a get_peers response');
@@ -245,6 +250,46 @@ function readString(): Uint8Array {
   return input.subarray(at - size, at);
 }
 
+/**
+ * Copies of short fields, one buffer for each length of each field: making a view of the datagram costs more than
+ * copying 20 bytes.
+ */
+class ShortFields {
+  readonly #byLength: (Uint8Array | undefined)[] = new Array(MAX_TOKEN_LENGTH + 1).fill(undefined);
+
+  copy(from: number, size: number): Uint8Array {
+    this.#byLength[size] ??= new Uint8Array(size);
+    const field = this.#byLength[size];
+    for (let index = 0; index < size; index++) field[index] = input[from + index]!;
+    return field;
+  }
+}
+
+const transactionIds = new ShortFields();
+const ids = new ShortFields();
+const targets = new ShortFields();
+const infoHashes = new ShortFields();
+const tokens = new ShortFields();
+
+function readShort(fields: ShortFields): Uint8Array {
+  const size = readLength();
+  at += size;
+  return size > MAX_TOKEN_LENGTH ? input.subarray(at - size, at) : fields.copy(at - size, size);
+}
+
+/** A string of one letter; undefined if it is longer. */
+function readLetter(): number | undefined {
+  const size = readLength();
+  at += size;
+  return size === 1 ? input[at - 1] : undefined;
+}
+
+function readMethod(): KrpcMethod | 'unknown' {
+  readKey();
+  for (const method of METHODS) if (isKey(method)) return method;
+  return 'unknown';
+}
+
 function skipString(): void {
   const size = readLength();
   at += size;
@@ -292,14 +337,6 @@ function skipValue(): void {
       depth--;
     } else throw MALFORMED;
   } while (depth > 0);
-}
-
-function isText(bytes: Uint8Array, text: string): boolean {
-  if (bytes.length !== text.length) return false;
-  for (let index = 0; index < text.length; index++) {
-    if (bytes[index] !== text.charCodeAt(index)) return false;
-  }
-  return true;
 }
 
 function latin1(bytes: Uint8Array | undefined): string {

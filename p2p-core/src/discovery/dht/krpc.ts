@@ -44,6 +44,13 @@ export interface AnnouncePeerQuery extends QueryFields {
   readonly impliedPort: boolean;
 }
 
+/** A query before it has a transaction. */
+export type QueryBody = KrpcQuery extends infer Q
+  ? Q extends KrpcQuery
+    ? Omit<Q, 'transactionId'>
+    : never
+  : never;
+
 export type KrpcQuery = PingQuery | FindNodeQuery | GetPeersQuery | AnnouncePeerQuery;
 
 export interface KrpcResponse {
@@ -102,13 +109,20 @@ const SCRATCH_LENGTH = 2048;
 const scratch = new Uint8Array(SCRATCH_LENGTH);
 let length = 0;
 
+/** Views of the scratch by their length: making one costs as much as encoding a ping. */
+const views: (Uint8Array | undefined)[] = new Array(SCRATCH_LENGTH + 1).fill(undefined);
+
 function ascii(text: string): void {
   for (let index = 0; index < text.length; index++) scratch[length++] = text.charCodeAt(index);
 }
 
 /** A byte string whose length was checked by `fits`. */
 function byteString(bytes: Uint8Array): void {
-  ascii(String(bytes.length));
+  const size = bytes.length;
+  if (size >= 1_000) scratch[length++] = 0x30 + ((size / 1_000) | 0);
+  if (size >= 100) scratch[length++] = 0x30 + (((size / 100) | 0) % 10);
+  if (size >= 10) scratch[length++] = 0x30 + (((size / 10) | 0) % 10);
+  scratch[length++] = 0x30 + (size % 10);
   scratch[length++] = 0x3a;
   if (bytes.length > 24) {
     scratch.set(bytes, length);
@@ -118,8 +132,8 @@ function byteString(bytes: Uint8Array): void {
   }
 }
 
-function assertFits(message: KrpcMessage): void {
-  let total = 200 + message.transactionId.length;
+function assertFits(message: KrpcResponse | KrpcError | QueryBody, transactionId: Uint8Array): void {
+  let total = 200 + transactionId.length;
   if (message.kind === 'error') total += message.message.length;
   if (message.kind === 'query' && message.method === 'announce_peer') total += message.token.length;
   if (message.kind === 'response') {
@@ -137,15 +151,32 @@ function assertFits(message: KrpcMessage): void {
  * (Host sockets copy) or copy it. Throws RangeError if the message could not fit 2,048 bytes.
  */
 export function encodeKrpc(message: KrpcMessage): Uint8Array {
-  assertFits(message);
+  if (message.kind === 'query') return encodeQuery(message, message.transactionId);
+  assertFits(message, message.transactionId);
   length = 0;
-  if (message.kind === 'query') encodeQuery(message);
-  else if (message.kind === 'response') encodeResponse(message);
-  else encodeError(message);
-  return scratch.subarray(0, length);
+  if (message.kind === 'response') writeResponse(message);
+  else writeError(message);
+  return written();
 }
 
-function encodeQuery(query: KrpcQuery): void {
+/** The same of a query, with a transaction id of its own. */
+export function encodeQuery(query: QueryBody, transactionId: Uint8Array): Uint8Array {
+  assertFits(query, transactionId);
+  length = 0;
+  writeQuery(query, transactionId);
+  return written();
+}
+
+function written(): Uint8Array {
+  let view = views[length];
+  if (view === undefined) {
+    view = scratch.subarray(0, length);
+    views[length] = view;
+  }
+  return view;
+}
+
+function writeQuery(query: QueryBody, transactionId: Uint8Array): void {
   ascii('d1:ad2:id');
   byteString(query.id);
   switch (query.method) {
@@ -172,11 +203,11 @@ function encodeQuery(query: KrpcQuery): void {
   }
   if (query.readOnly) ascii('2:roi1e');
   ascii('1:t');
-  byteString(query.transactionId);
+  byteString(transactionId);
   ascii(QUERY_END);
 }
 
-function encodeResponse(response: KrpcResponse): void {
+function writeResponse(response: KrpcResponse): void {
   ascii('d1:rd2:id');
   byteString(response.id);
   if (response.nodes !== undefined) {
@@ -202,7 +233,7 @@ function encodeResponse(response: KrpcResponse): void {
 }
 
 /** `message` is written as Latin-1; what this code says is ASCII. */
-function encodeError(error: KrpcError): void {
+function writeError(error: KrpcError): void {
   ascii(`d1:eli${error.code}e${error.message.length}:`);
   ascii(error.message);
   ascii('e1:t');

@@ -9,9 +9,8 @@
  * A slow node frees its place at once, which is what makes the parallelism adapt; when nobody new is left to ask, slow
  * ones among the nearest are asked once more, since it may have been the datagram that died.
  */
-import { formatAddress } from '../../host/address.ts';
 import type { Address } from '../../host/host.ts';
-import { isSendable, unpackEndpoint } from './endpoint.ts';
+import { hostOf, ipAt, isSendable, packEndpoint, portAt } from './endpoint.ts';
 import { NODE_INFO_LENGTH } from './krpc.ts';
 import { compareDistance, ID_LENGTH, sameId } from './node-id.ts';
 import { BUCKET_SIZE, type Contact } from './routing-table.ts';
@@ -27,12 +26,26 @@ export interface Candidate {
   readonly token: Uint8Array | undefined;
 }
 
-interface Entry {
-  address: Address;
+class Entry implements Candidate {
   id: Uint8Array | undefined;
-  state: CandidateState;
-  isRetried: boolean;
+  state: CandidateState = 'fresh';
+  isRetried = false;
   token: Uint8Array | undefined;
+  readonly ip: number;
+  readonly port: number;
+  #address: Address | undefined;
+
+  constructor(id: Uint8Array | undefined, ip: number, port: number) {
+    this.id = id;
+    this.ip = ip;
+    this.port = port;
+  }
+
+  /** Made when it is asked for: most candidates are never queried. */
+  get address(): Address {
+    this.#address ??= { host: hostOf(this.ip), port: this.port };
+    return this.#address;
+  }
 }
 
 export interface LookupOptions {
@@ -55,7 +68,7 @@ export class Lookup {
   /** Sorted, nearest first; only those with an id. */
   readonly #candidates: Entry[] = [];
   readonly #seeds: Entry[] = [];
-  readonly #askedAddresses = new Set<string>();
+  readonly #asked: Entry[] = [];
   #inFlight = 0;
   #answers = 0;
 
@@ -73,19 +86,23 @@ export class Lookup {
 
   /** How many have been asked. */
   get queries(): number {
-    return this.#askedAddresses.size;
+    return this.#asked.length;
   }
 
   /** Nodes to start from. */
   addContacts(contacts: Iterable<Contact>): void {
-    for (const { id, address } of contacts) this.#add(id, address);
+    for (const { id, address } of contacts) {
+      if (!packEndpoint(address, packed, ID_LENGTH)) continue;
+      packed.set(id);
+      this.#add(packed, 0);
+    }
   }
 
   /** Addresses to start from whose ids nobody knows; they are asked first. */
   addSeeds(addresses: Iterable<Address>): void {
-    for (const address of addresses) {
-      if (this.#seeds.length < MAX_CANDIDATES) this.#seeds.push(newEntry(undefined, address));
-    }
+    for (const address of addresses)
+      if (this.#seeds.length < MAX_CANDIDATES && packEndpoint(address, packed, 0))
+        this.#seeds.push(new Entry(undefined, ipAt(packed, 0), portAt(packed, 0)));
   }
 
   /** Whom to query now; undefined if nobody, for now or, once `done`, for good. Counts as asked from here on. */
@@ -95,7 +112,7 @@ export class Lookup {
     if (entry === undefined) return undefined;
     entry.isRetried = entry.state === 'slow';
     entry.state = 'asked';
-    this.#askedAddresses.add(formatAddress(entry.address));
+    this.#asked.push(entry);
     this.#inFlight++;
     return entry;
   }
@@ -166,27 +183,24 @@ export class Lookup {
   /** Strikes off whose address was asked under another id. */
   #isAskable(entry: Entry): boolean {
     if (entry.state !== 'fresh') return false;
-    if (!this.#askedAddresses.has(formatAddress(entry.address))) return true;
+    if (!this.#asked.some(({ ip, port }) => ip === entry.ip && port === entry.port)) return true;
     entry.state = 'failed';
     return false;
   }
 
   #addNodes(nodes: Uint8Array): void {
     const end = Math.min(nodes.length, BUCKET_SIZE * NODE_INFO_LENGTH);
-    for (let at = 0; at < end; at += NODE_INFO_LENGTH) {
-      if (!isSendable(nodes, at + ID_LENGTH) || !this.#isNearEnough(nodes, at)) continue;
-      this.#add(nodes.slice(at, at + ID_LENGTH), unpackEndpoint(nodes, at + ID_LENGTH));
-    }
+    for (let at = 0; at < end; at += NODE_INFO_LENGTH)
+      if (isSendable(nodes, at + ID_LENGTH)) this.#add(nodes, at);
   }
 
-  /** Spares making objects of nodes that `#insert` would drop. */
-  #isNearEnough(nodes: Uint8Array, at: number): boolean {
-    if (this.#candidates.length < MAX_CANDIDATES) return true;
-    return compareDistance(this.target, nodes, at, this.#candidates[MAX_CANDIDATES - 1]!.id!, 0) < 0;
-  }
-
-  #add(id: Uint8Array, address: Address): void {
-    this.#insert(newEntry(id, address));
+  /** The node in the 26 bytes at `at`, unless it is known, ourselves, or too far. */
+  #add(nodes: Uint8Array, at: number): void {
+    const place = this.#placeFor(nodes, at);
+    if (place < 0) return;
+    const endpointAt = at + ID_LENGTH;
+    const entry = new Entry(nodes.slice(at, endpointAt), ipAt(nodes, endpointAt), portAt(nodes, endpointAt));
+    this.#insertAt(place, entry);
   }
 
   /** What others said about ids is dropped where it clashes with what a node said itself. */
@@ -201,31 +215,37 @@ export class Lookup {
       if (replaced!.state === 'asked') this.#inFlight--;
       replaced!.state = 'failed';
     }
-    this.#insert(entry);
+    const place = this.#placeFor(id, 0);
+    if (place >= 0) this.#insertAt(place, entry);
   }
 
-  #insert(entry: Entry): void {
-    if (sameId(entry.id!, 0, this.#ownId, 0)) return;
+  /** Where the id of 20 bytes at `at` belongs; -1 if it has no place. */
+  #placeFor(ids: Uint8Array, at: number): number {
+    const candidates = this.#candidates;
     let low = 0;
-    let high = this.#candidates.length;
+    let high = candidates.length;
+    // Most of those named late are farther than all that count.
+    if (high === MAX_CANDIDATES && compareDistance(this.target, ids, at, candidates[high - 1]!.id!, 0) >= 0)
+      return -1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      const order = compareDistance(this.target, entry.id!, 0, this.#candidates[middle]!.id!, 0);
-      if (order === 0) return;
+      const order = compareDistance(this.target, ids, at, candidates[middle]!.id!, 0);
+      if (order === 0) return -1;
       if (order < 0) high = middle;
       else low = middle + 1;
     }
-    if (low >= MAX_CANDIDATES) return;
-    this.#candidates.splice(low, 0, entry);
-    if (this.#candidates.length > MAX_CANDIDATES) {
-      const dropped = this.#candidates.pop()!;
-      // Its answer is not waited for any more.
-      if (dropped.state === 'asked') this.#inFlight--;
-      if (dropped.state !== 'answered') dropped.state = 'failed';
-    }
+    return sameId(ids, at, this.#ownId, 0) ? -1 : low;
+  }
+
+  #insertAt(place: number, entry: Entry): void {
+    this.#candidates.splice(place, 0, entry);
+    if (this.#candidates.length <= MAX_CANDIDATES) return;
+    const dropped = this.#candidates.pop()!;
+    // Its answer is not waited for any more.
+    if (dropped.state === 'asked') this.#inFlight--;
+    if (dropped.state !== 'answered') dropped.state = 'failed';
   }
 }
 
-function newEntry(id: Uint8Array | undefined, address: Address): Entry {
-  return { address, id, state: 'fresh', isRetried: false, token: undefined };
-}
+/** One node on its way into a lookup: adding is synchronous. */
+const packed = new Uint8Array(NODE_INFO_LENGTH);

@@ -20,6 +20,8 @@ export interface PeerStoreOptions {
 /** Fills 50 × 8 bytes of an answer, which with 8 nodes stays below 800 bytes: no fragmentation anywhere. */
 export const MAX_SAMPLED_PEERS = 50;
 
+const NONE: readonly Uint8Array[] = [];
+
 class Swarm {
   endpoints = new Uint8Array(4 * ENDPOINT_LENGTH);
   announcedAtMs = new Float64Array(4);
@@ -113,10 +115,11 @@ export class PeerStore {
   }
 
   /** Up to `limit` live peers of an infohash, a random choice of them, as 6 bytes each. */
-  sample(infoHash: Uint8Array, nowMs: number, limit: number = MAX_SAMPLED_PEERS): Uint8Array[] {
+  sample(infoHash: Uint8Array, nowMs: number, limit: number = MAX_SAMPLED_PEERS): readonly Uint8Array[] {
+    if (this.#swarms.size === 0) return NONE;
     const key = toHex(infoHash);
     const swarm = this.#swarms.get(key);
-    if (swarm === undefined) return [];
+    if (swarm === undefined) return NONE;
     this.#expireSwarm(key, swarm, nowMs);
     const order = Uint16Array.from({ length: swarm.count }, (_, index) => index);
     const chosen: Uint8Array[] = [];

@@ -10,7 +10,7 @@
  * without hashing, and copied as they are into answers.
  */
 import type { Address } from '../../host/host.ts';
-import { ENDPOINT_LENGTH, packEndpoint, unpackEndpoint } from './endpoint.ts';
+import { ENDPOINT_LENGTH, ipAt, packEndpoint, portAt, unpackEndpoint } from './endpoint.ts';
 import { NODE_INFO_LENGTH } from './krpc.ts';
 import { compareDistance, ID_BITS, ID_LENGTH, sameId, sharedPrefixBits } from './node-id.ts';
 
@@ -41,6 +41,17 @@ export interface Contact {
 /** Results of `writeClosest`, sorted; the table is synchronous, so one serves all of them. */
 const nearest = new Int32Array(PLACES);
 
+/** The endpoint that a call is about. */
+const packed = new Uint8Array(ENDPOINT_LENGTH);
+
+const ENDPOINT_CELLS = 1_024;
+
+/** A hash of the endpoint at `at`. */
+function cellOf(bytes: Uint8Array, at: number): number {
+  const hash = Math.imul(ipAt(bytes, at) ^ Math.imul(portAt(bytes, at), 0x85ebca6b), 0x9e3779b1);
+  return hash >>> 22;
+}
+
 export class RoutingTable {
   readonly ownId: Uint8Array;
   /** Per place: 20 bytes of id, 6 of endpoint. */
@@ -51,7 +62,11 @@ export class RoutingTable {
   #counts = new Uint8Array(FIRST_BUCKETS * 2);
   #changedAtMs = new Float64Array(FIRST_BUCKETS);
   #buckets = 1;
-  readonly #packed = new Uint8Array(ENDPOINT_LENGTH);
+  /**
+   * How many places have an endpoint of each hash: most that are asked for are in none, and a look here spares the
+   * search. What has reached 255 stays there.
+   */
+  readonly #endpointCounts = new Uint8Array(ENDPOINT_CELLS);
 
   constructor(ownId: Uint8Array, nowMs: number) {
     this.ownId = ownId;
@@ -71,12 +86,21 @@ export class RoutingTable {
     return size;
   }
 
+  /** Whether so many nodes are in use and not bad: cheaper than `size`. */
+  hasAtLeast(count: number): boolean {
+    let found = 0;
+    for (let bucket = 0; bucket < this.#buckets && found < count; bucket++)
+      for (let place = bucket * PLACES; place < this.#liveEnd(bucket); place++)
+        if (this.#failures[place]! < BAD_AFTER_FAILURES) found++;
+    return found >= count;
+  }
+
   /**
    * A node answered us. Enters it, or notes that it lives. One address has one entry: another id at the same address
    * takes the old one's place. Returns a questionable node that should be pinged, since a newcomer waits for its place.
    */
   heardResponse(id: Uint8Array, address: Address, nowMs: number): Contact | undefined {
-    if (!packEndpoint(address, this.#packed, 0) || sameId(id, 0, this.ownId, 0)) return undefined;
+    if (!packEndpoint(address, packed, 0) || sameId(id, 0, this.ownId, 0)) return undefined;
     const known = this.#placeOfId(id);
     if (known >= 0 && this.#hasEndpoint(known)) {
       this.#heardAtMs[known] = nowMs;
@@ -85,16 +109,16 @@ export class RoutingTable {
     }
     // The same id elsewhere: the node that answered first keeps it until it is bad, so that an id can't be stolen.
     if (known >= 0 && this.#failures[known]! < BAD_AFTER_FAILURES) return undefined;
-    if (known >= 0) this.#removePlace(known);
+    if (known >= 0) this.#remove(known);
     const before = this.#placeOfEndpoint();
-    if (before >= 0) this.#removePlace(before);
+    if (before >= 0) this.#remove(before);
     return this.#insert(id, nowMs);
   }
 
   /** A node queried us. True if it is in the table under this id and address; that it lives is then noted. */
   heardQuery(id: Uint8Array, address: Address, nowMs: number): boolean {
     const known = this.#placeOfId(id);
-    if (known < 0 || !packEndpoint(address, this.#packed, 0) || !this.#hasEndpoint(known)) return false;
+    if (known < 0 || !packEndpoint(address, packed, 0) || !this.#hasEndpoint(known)) return false;
     this.#heardAtMs[known] = nowMs;
     this.#failures[known] = 0;
     return true;
@@ -106,17 +130,20 @@ export class RoutingTable {
    * at its old address is noticed by its answer to the next query.
    */
   wants(id: Uint8Array, address: Address): boolean {
-    if (!packEndpoint(address, this.#packed, 0) || sameId(id, 0, this.ownId, 0)) return false;
-    const known = this.#placeOfId(id);
-    if (known >= 0) return this.#failures[known]! >= BAD_AFTER_FAILURES;
     const bucket = this.#bucketOf(id, 0);
-    if (this.#canSplit(bucket) || this.#counts[bucket * 2]! < BUCKET_SIZE) return true;
-    return this.#counts[bucket * 2 + 1]! < BUCKET_SIZE || this.#findBad(bucket) >= 0;
+    const isFull =
+      !this.#canSplit(bucket) &&
+      this.#counts[bucket * 2]! === BUCKET_SIZE &&
+      this.#counts[bucket * 2 + 1]! === BUCKET_SIZE;
+    if (isFull && this.#findBad(bucket) < 0) return false;
+    if (!packEndpoint(address, packed, 0) || sameId(id, 0, this.ownId, 0)) return false;
+    const known = this.#placeOfId(id);
+    return known < 0 || this.#failures[known]! >= BAD_AFTER_FAILURES;
   }
 
   /** A query to this address went unanswered. A node that became bad by it gives way to a replacement, if there is one. */
   failed(address: Address): Contact | undefined {
-    if (!packEndpoint(address, this.#packed, 0)) return undefined;
+    if (!packEndpoint(address, packed, 0)) return undefined;
     const place = this.#placeOfEndpoint();
     if (place < 0) return undefined;
     const failures = Math.min(this.#failures[place]! + 1, 0xff);
@@ -126,7 +153,7 @@ export class RoutingTable {
     if (failures < BAD_AFTER_FAILURES) return isReplacement ? undefined : this.#contactAt(place);
     // With nobody to take its place a bad node stays, unnamed to others: if it was our own link that failed, it is still
     // there when the link returns.
-    if (isReplacement || this.#counts[bucket * 2 + 1]! > 0) this.#removePlace(place);
+    if (isReplacement || this.#counts[bucket * 2 + 1]! > 0) this.#remove(place);
     return undefined;
   }
 
@@ -201,8 +228,9 @@ export class RoutingTable {
     return -1;
   }
 
-  /** Where the endpoint in `#packed` is; a scan, for newcomers and failures only. */
+  /** Where the endpoint in `packed` is; a scan, unless it is surely nowhere. */
   #placeOfEndpoint(): number {
+    if (this.#endpointCounts[cellOf(packed, 0)] === 0) return -1;
     for (let list = 0; list < this.#buckets * 2; list++) {
       const start = list * BUCKET_SIZE;
       for (let place = start; place < start + this.#counts[list]!; place++)
@@ -214,7 +242,7 @@ export class RoutingTable {
   #hasEndpoint(place: number): boolean {
     const at = place * NODE_INFO_LENGTH + ID_LENGTH;
     for (let byte = ENDPOINT_LENGTH - 1; byte >= 0; byte--)
-      if (this.#nodes[at + byte] !== this.#packed[byte]) return false;
+      if (this.#nodes[at + byte] !== packed[byte]) return false;
     return true;
   }
 
@@ -272,7 +300,7 @@ export class RoutingTable {
 
   // -------------------------------------------------------------- change
 
-  /** Enters `id` at the endpoint in `#packed`; neither is in the table. */
+  /** Enters `id` at the endpoint in `packed`; neither is in the table. */
   #insert(id: Uint8Array, nowMs: number): Contact | undefined {
     let bucket = this.#bucketOf(id, 0);
     while (this.#counts[bucket * 2]! === BUCKET_SIZE && this.#canSplit(bucket)) {
@@ -287,6 +315,7 @@ export class RoutingTable {
     }
     const bad = this.#findBad(bucket);
     if (bad >= 0) {
+      this.#uncount(bad);
       this.#put(bad, id, nowMs);
       this.#changedAtMs[bucket] = nowMs;
       return undefined;
@@ -295,9 +324,12 @@ export class RoutingTable {
     return this.#findQuestionable(bucket, nowMs);
   }
 
+  /** A place that is free or uncounted. */
   #put(place: number, id: Uint8Array, nowMs: number): void {
+    const cell = cellOf(packed, 0);
+    if (this.#endpointCounts[cell]! < 0xff) this.#endpointCounts[cell]!++;
     this.#nodes.set(id, place * NODE_INFO_LENGTH);
-    this.#nodes.set(this.#packed, place * NODE_INFO_LENGTH + ID_LENGTH);
+    this.#nodes.set(packed, place * NODE_INFO_LENGTH + ID_LENGTH);
     this.#heardAtMs[place] = nowMs;
     this.#failures[place] = 0;
   }
@@ -311,7 +343,9 @@ export class RoutingTable {
       this.#counts[bucket * 2 + 1]!++;
       return;
     }
-    this.#put(this.#leastRecent(start, start + count), id, nowMs);
+    const displaced = this.#leastRecent(start, start + count);
+    this.#uncount(displaced);
+    this.#put(displaced, id, nowMs);
   }
 
   #findBad(bucket: number): number {
@@ -330,6 +364,16 @@ export class RoutingTable {
     for (let place = start + 1; place < end; place++)
       if (this.#heardAtMs[place]! < this.#heardAtMs[least]!) least = place;
     return least;
+  }
+
+  #uncount(place: number): void {
+    const cell = cellOf(this.#nodes, place * NODE_INFO_LENGTH + ID_LENGTH);
+    if (this.#endpointCounts[cell]! < 0xff) this.#endpointCounts[cell]!--;
+  }
+
+  #remove(place: number): void {
+    this.#uncount(place);
+    this.#removePlace(place);
   }
 
   /** Empties a place; in the first half the most recent replacement fills it, else the last of its half does. */

@@ -3,15 +3,8 @@
  * of its answer or failure, and possibly before that that the answer is slow.
  */
 import type { Address, Clock, Random, Timer } from '../../host/host.ts';
-import { encodeKrpc, type KrpcError, type KrpcMessage, type KrpcQuery, type KrpcResponse } from './krpc.ts';
+import { encodeQuery, type KrpcError, type KrpcResponse, type QueryBody } from './krpc.ts';
 import { type Transaction, Transactions } from './transactions.ts';
-
-/** A query before it has a transaction. */
-export type QueryBody = KrpcQuery extends infer Q
-  ? Q extends KrpcQuery
-    ? Omit<Q, 'transactionId'>
-    : never
-  : never;
 
 export interface Asker {
   /** `response` holds views of the datagram, valid during the call only. */
@@ -55,7 +48,7 @@ export class Rpc {
     const nowMs = this.#components.clock.now();
     const transactionId = this.#transactions.begin(address, asker, nowMs);
     if (transactionId === undefined) return false;
-    this.#components.send(encodeKrpc({ ...body, transactionId } as KrpcMessage), address);
+    this.#components.send(encodeQuery(body, transactionId), address);
     this.#wakeBy(nowMs + this.#transactions.slowAfterMs, nowMs);
     return true;
   }

@@ -29,11 +29,14 @@ export interface Transaction<T> {
   isSlow: boolean;
 }
 
+/** The id that was made last: `begin` is synchronous and its result goes straight into a datagram. */
+const newId = new Uint8Array(TRANSACTION_ID_LENGTH);
+
 export class Transactions<T> {
   readonly #random: Random;
   readonly #outstanding = new Map<number, Transaction<T>>();
-  #ids: Uint8Array = new Uint8Array(0);
-  #nextId = 0;
+  #drawn: Uint8Array = new Uint8Array(0);
+  #nextDrawn = 0;
   #smoothedMs = 0;
   #variationMs = 0;
   #slowAfterMs = INITIAL_SLOW_AFTER_MS;
@@ -51,13 +54,16 @@ export class Transactions<T> {
     return this.#slowAfterMs;
   }
 
-  /** Opens a transaction; undefined if too many are open. The id is 4 random bytes, so that it can't be guessed. */
+  /**
+   * Opens a transaction; undefined if too many are open. The id is 4 random bytes, so that it can't be guessed; it is
+   * borrowed until the next call.
+   */
   begin(address: Address, context: T, nowMs: number): Uint8Array | undefined {
     if (this.#outstanding.size >= MAX_OUTSTANDING) return undefined;
-    let id = this.#drawId();
-    while (this.#outstanding.has(numberOf(id))) id = this.#drawId();
-    this.#outstanding.set(numberOf(id), { address, context, sentAtMs: nowMs, isSlow: false });
-    return id;
+    do this.#drawId();
+    while (this.#outstanding.has(numberOf(newId)));
+    this.#outstanding.set(numberOf(newId), { address, context, sentAtMs: nowMs, isSlow: false });
+    return newId;
   }
 
   /** Closes and returns the transaction that this answer belongs to; undefined if it belongs to none. */
@@ -103,14 +109,13 @@ export class Transactions<T> {
     this.#outstanding.clear();
   }
 
-  #drawId(): Uint8Array {
-    if (this.#nextId === this.#ids.length) {
-      this.#ids = this.#random.bytes(BATCH * TRANSACTION_ID_LENGTH);
-      this.#nextId = 0;
+  #drawId(): void {
+    if (this.#nextDrawn === this.#drawn.length) {
+      this.#drawn = this.#random.bytes(BATCH * TRANSACTION_ID_LENGTH);
+      this.#nextDrawn = 0;
     }
-    const start = this.#nextId;
-    this.#nextId += TRANSACTION_ID_LENGTH;
-    return this.#ids.subarray(start, this.#nextId);
+    for (let index = 0; index < TRANSACTION_ID_LENGTH; index++)
+      newId[index] = this.#drawn[this.#nextDrawn++]!;
   }
 
   /** RFC 6298, section 2, with the clock's granularity left to the minimum. */
