@@ -26,7 +26,7 @@ export class SimContent implements Content {
   /** Where each file begins. */
   readonly #starts: readonly number[];
   /** As they were found last; looked up again once no name leads to them any more. */
-  readonly #files: (DiskFile | undefined)[] = [];
+  readonly #files: (DiskFile | undefined)[];
   #root: DiskDirectory | undefined;
   #isClosed = false;
 
@@ -41,6 +41,7 @@ export class SimContent implements Content {
       length += file.length;
     }
     this.#starts = starts;
+    this.#files = layout.files.map(() => undefined);
     this.length = length;
   }
 

@@ -174,8 +174,10 @@ export class SimDisk {
 
   /** A payload read's bytes, of which one may come back wrong. */
   asRead(extent: Extent): Extent {
+    const { corruptReadRate = 0 } = this.#conditions;
+    if (corruptReadRate === 0 || extent.length === 0) return extent;
     const random = this.#random;
-    if (extent.length === 0 || !random.chance(this.#conditions.corruptReadRate ?? 0)) return extent;
+    if (!random.chance(corruptReadRate)) return extent;
     const at = Math.floor(random.float() * extent.length);
     const wrong = extent.sub(at, at + 1).corrupted();
     return joinExtents([extent.sub(0, at), wrong, extent.sub(at + 1, extent.length)]);
@@ -267,7 +269,8 @@ export class SimDisk {
     const { full = false, readErrorRate = 0, writeErrorRate = 0 } = this.#conditions;
     if (kind === 'change') return;
     if (kind === 'write' && full) throw diskFull(0);
-    if (this.#random.chance(kind === 'read' ? readErrorRate : writeErrorRate))
+    const rate = kind === 'read' ? readErrorRate : writeErrorRate;
+    if (rate > 0 && this.#random.chance(rate))
       throw new HostError('io', `The disk failed a ${kind}. Try again, or replace it.`);
   }
 }

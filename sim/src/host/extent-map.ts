@@ -3,8 +3,8 @@ import type { Extent } from './extent.ts';
 import { joinExtents, partsOf, Zeros } from './extent.ts';
 
 interface Placed {
-  readonly offset: number;
-  readonly extent: Extent;
+  offset: number;
+  extent: Extent;
 }
 
 export class ExtentMap {
@@ -56,12 +56,33 @@ export class ExtentMap {
 
   /** Puts an extent in place of what is there. */
   write(offset: number, extent: Extent): void {
-    this.#replace(offset, extent.length, extent);
+    const parts = partsOf(extent);
+    if (parts.length === 1) {
+      this.#writeRun(offset, extent);
+      return;
+    }
+    let at = offset;
+    for (const part of parts) {
+      this.#writeRun(at, part);
+      at += part.length;
+    }
   }
 
   /** Makes the range a gap. */
   clear(offset: number, length: number): void {
-    this.#replace(offset, length, undefined);
+    const end = offset + length;
+    const first = this.#firstEndingAfter(offset);
+    let last = first;
+    const left: Placed[] = [];
+    for (; last < this.#placed.length && this.#placed[last]!.offset < end; last++) {
+      const { offset: start, extent } = this.#placed[last]!;
+      const from = Math.max(offset - start, 0);
+      const to = Math.min(end - start, extent.length);
+      if (from > 0) left.push({ offset: start, extent: extent.sub(0, from) });
+      if (to < extent.length) left.push({ offset: end, extent: extent.sub(to, extent.length) });
+      this.#storedBytes -= to - from;
+    }
+    if (first < last) this.#placed.splice(first, last - first, ...left);
   }
 
   /** The gaps within a range. */
@@ -80,45 +101,37 @@ export class ExtentMap {
   }
 
   /** What the map holds, in order of offset. */
-  entries(): readonly Placed[] {
+  entries(): readonly Readonly<Placed>[] {
     return this.#placed;
   }
 
-  #replace(offset: number, length: number, extent: Extent | undefined): void {
-    if (length === 0) return;
-    const end = offset + length;
-    // From the one that ends where this begins to the one that begins where this ends: they may join it.
-    let first = this.#firstEndingAfter(offset);
-    if (first > 0 && endOf(this.#placed[first - 1]!) === offset) first--;
-    let last = first;
-    const replacement: Placed[] = [];
-    const keep = (at: number, kept: Extent) => {
-      const before = replacement.at(-1);
-      const joined = before !== undefined && endOf(before) === at ? before.extent.joined(kept) : undefined;
-      if (joined === undefined) replacement.push({ offset: at, extent: kept });
-      else replacement[replacement.length - 1] = { offset: before!.offset, extent: joined };
-      this.#storedBytes += kept.length;
-    };
-    const tails: Placed[] = [];
-    for (; last < this.#placed.length && this.#placed[last]!.offset <= end; last++) {
-      const old = this.#placed[last]!;
-      this.#storedBytes -= old.extent.length;
-      const oldEnd = endOf(old);
-      if (old.offset < offset) keep(old.offset, old.extent.sub(0, Math.min(oldEnd, offset) - old.offset));
-      if (oldEnd > end) {
-        const from = Math.max(end, old.offset);
-        tails.push({ offset: from, extent: old.extent.sub(from - old.offset, old.extent.length) });
-      }
+  #writeRun(offset: number, run: Extent): void {
+    if (run.length === 0) return;
+    const end = offset + run.length;
+    let at = this.#firstEndingAfter(offset);
+    if (at < this.#placed.length && this.#placed[at]!.offset < end) {
+      this.clear(offset, run.length);
+      at = this.#firstEndingAfter(offset);
     }
-    let at = offset;
-    if (extent !== undefined)
-      for (const part of partsOf(extent)) {
-        if (part.length > 0) keep(at, part);
-        at += part.length;
-      }
-    for (const tail of tails) keep(tail.offset, tail.extent);
-    if (this.#placed.length === last - first) this.#placed = replacement;
-    else this.#placed.splice(first, last - first, ...replacement);
+    this.#storedBytes += run.length;
+    const before = this.#placed[at - 1];
+    const after = this.#placed[at];
+    const withBefore =
+      before !== undefined && endOf(before) === offset ? before.extent.joined(run) : undefined;
+    const grown = withBefore ?? run;
+    const withAfter = after?.offset === end ? grown.joined(after.extent) : undefined;
+    if (withBefore !== undefined) {
+      before!.extent = withAfter ?? withBefore;
+      if (withAfter !== undefined) this.#placed.splice(at, 1);
+    } else if (withAfter !== undefined) {
+      after!.offset = offset;
+      after!.extent = withAfter;
+    } else if (this.#placed.length === 0) {
+      // Most files and many pieces are one run in the end, and a first push would make room for many.
+      this.#placed = [{ offset, extent: run }];
+    } else {
+      this.#placed.splice(at, 0, { offset, extent: run });
+    }
   }
 
   /** Index of the first extent that ends after `offset`. */
