@@ -69,7 +69,10 @@ export class Bitfield {
   }
 
   *[Symbol.iterator](): Generator<number> {
-    for (let index = 0; index < this.size; index++) if (this.has(index)) yield index;
+    for (const [at, byte] of this.#bytes.entries()) {
+      if (byte === 0) continue;
+      for (let index = at * 8; index < at * 8 + 8; index++) if (this.has(index)) yield index;
+    }
   }
 }
 

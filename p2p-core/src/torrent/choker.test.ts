@@ -42,7 +42,7 @@ test.each([
   [40 * 1024, 4],
   [100 * 1024, 7],
   [1e9, 50],
-  [Infinity, 14],
+  [Infinity, 8],
 ])('an upload of %d bytes per second is shared by %d', (rate, slots) => {
   expect(slotsFor(rate)).toBe(slots);
 });

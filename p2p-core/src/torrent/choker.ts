@@ -30,7 +30,7 @@ export interface ChokerOptions {
 
 /** Slots beside the optimistic one. The steps are those of the original client; unlimited gets a generous few. */
 export function slotsFor(uploadBytesPerSecond: number): number {
-  if (uploadBytesPerSecond === Infinity) return 14;
+  if (uploadBytesPerSecond === Infinity) return 8;
   const kib = uploadBytesPerSecond / 1024;
   if (kib < 9) return 2;
   if (kib < 15) return 3;

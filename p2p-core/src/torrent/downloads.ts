@@ -5,7 +5,8 @@
 import type { Clock, HostError, Timer } from '../host/host.ts';
 import { type Block, encodeBlocks } from '../wire/peer-messages.ts';
 import type { Peer } from './peer.ts';
-import type { Arrival, PartialPiece, Picker } from './picker.ts';
+import type { Arrival, Picker } from './picker.ts';
+import type { PartialPiece } from './picks.ts';
 import type { PieceStore } from './piece-store.ts';
 import { type RateLimit, RateMeter } from './rate.ts';
 
@@ -67,7 +68,7 @@ export class Downloads {
   /** Asks `peer` for as much as its pipeline holds. */
   fill(peer: Peer): void {
     const picks = peer.picks!;
-    const mayAsk = peer.amInterested && (!picks.isChoking || picks.allowedFast.size > 0);
+    const mayAsk = peer.amInterested && (!picks.isChoking || picks.allowedFast !== undefined);
     if (!mayAsk || this.#isPaused || this.#isClosed || peer.connection.isClosed) return;
     const room = peer.pipeline.depth - picks.asked.size;
     if (room < Math.min(MAX_REFILL_BLOCKS, Math.ceil(peer.pipeline.depth / REFILL_PART))) return;
@@ -113,7 +114,7 @@ export class Downloads {
     // With the fast extension each request is still answered, by a block or a reject (BEP 6).
     if (peer.connection.isFast) return;
     this.#parts.picker.releaseAll(peer.picks!);
-    peer.picks!.late.clear();
+    this.#parts.picker.forgetLate(peer.picks!);
     this.fillAll();
   }
 
@@ -155,11 +156,12 @@ export class Downloads {
   async #store(piece: PartialPiece<Peer>): Promise<void> {
     const { picker, store, events } = this.#parts;
     this.#storing++;
+    let isMoreToAsk = true;
     try {
       const outcome = await store.store(piece.index, piece.buffer);
       piece.buffer.release();
       if (outcome === 'stored') {
-        picker.stored(piece);
+        isMoreToAsk = picker.stored(piece);
         if (!this.#isClosed) events.onVerified(piece.index);
       } else {
         this.corruptBytes += piece.length;
@@ -176,7 +178,7 @@ export class Downloads {
     } finally {
       this.#storing--;
       if (this.#storing === 0) for (const settle of this.#whenIdle.splice(0)) settle();
-      this.fillAll();
+      if (isMoreToAsk) this.fillAll();
     }
   }
 

@@ -11,29 +11,17 @@ import {
   type MetadataMessage,
 } from '../wire/extension-messages.ts';
 import { type Block, encodeBlocks, WireError } from '../wire/peer-messages.ts';
-import { Bitfield } from './bitfield.ts';
 import type { ChokerPeer } from './choker.ts';
-import type { Downloads } from './downloads.ts';
+import { claimed, EarlyClaims } from './early-claims.ts';
 import type { PeerConnection, PeerSession, SessionMessage } from './peer-connection.ts';
-import type { Picker, PickerPeer } from './picker.ts';
-import type { PieceStore } from './piece-store.ts';
+import type { PickerPeer } from './picks.ts';
 import { RateMeter } from './rate.ts';
 import { RequestPipeline } from './request-pipeline.ts';
-import type { Uploads } from './uploads.ts';
+import type { Transfer } from './transfer.ts';
 
 /** Dropped bytes that are forgiven beyond as many as were of use. */
 const MAX_DROPPED_BYTES = 64 * 1024 * 1024;
-/** Pieces that may be claimed or allowed before it is known how many there are. */
-const MAX_EARLY_PIECES = 1 << 20;
 const MAX_ALLOWED_FAST = 1024;
-
-/** What moves pieces, there once a torrent's metadata is known and its files were checked. */
-export interface Transfer {
-  readonly picker: Picker<Peer>;
-  readonly store: PieceStore;
-  readonly downloads: Downloads;
-  readonly uploads: Uploads;
-}
 
 /** What a peer needs of its torrent. */
 export interface PeerSwarm {
@@ -60,6 +48,10 @@ export class Peer implements PeerSession, ChokerPeer {
   picks: PickerPeer<Peer> | undefined;
   /** Requests of its own that wait for being served. */
   readonly incoming: Block[] = [];
+  /** How many of the pieces that came since it was told what we have, it was told of. */
+  toldHaves = 0;
+  /** Of its requests that were taken. */
+  lastAskedPiece = -1;
   readonly pipeline: RequestPipeline;
   lastBlockMs: number;
   /** When the block that is arriving began to. */
@@ -67,14 +59,8 @@ export class Peer implements PeerSession, ChokerPeer {
   readonly #swarm: PeerSwarm;
   readonly #down: RateMeter;
   readonly #up: RateMeter;
-  readonly #early = {
-    isChoking: true,
-    all: false,
-    bits: undefined as Uint8Array | undefined,
-    haves: undefined as Bitfield | undefined,
-  };
-  readonly #earlyAllowed = new Set<number>();
-  #hasClaimed = false;
+  /** Until `join`. */
+  #early: EarlyClaims | undefined = new EarlyClaims();
   #hasToldDhtPort = false;
   #droppedBytes = 0;
 
@@ -91,7 +77,12 @@ export class Peer implements PeerSession, ChokerPeer {
   }
 
   get isSeed(): boolean {
-    return this.picks === undefined ? this.#early.all : this.picks.has.isFull;
+    return this.picks?.has.isFull ?? this.#early!.isSeed;
+  }
+
+  /** As far as it has said. */
+  hasPiece(index: number): boolean {
+    return this.picks?.has.has(index) === true;
   }
 
   downloadRate(nowMs: number): number {
@@ -105,36 +96,33 @@ export class Peer implements PeerSession, ChokerPeer {
   // -------------------------------------------------------------- what we tell it
 
   /** Metadata and files are there: what was claimed so far is taken at its word from here on. */
-  join(transfer: Transfer, pieceCount: number): void {
-    const { all, bits, haves, isChoking } = this.#early;
-    const has = all
-      ? Bitfield.full(pieceCount)
-      : bits === undefined
-        ? new Bitfield(pieceCount)
-        : Bitfield.from(bits, pieceCount);
+  join({ picker, downloads, info }: Transfer): void {
+    const early = this.#early!;
+    const has = early.resolve(info.pieceCount);
     if (has === undefined) {
       this.connection.close('The peer sent a bitfield of the wrong size.');
       return;
     }
-    for (const index of haves ?? []) {
-      if (index >= pieceCount) break;
-      has.set(index);
-    }
-    this.picks = transfer.picker.addPeer(this, has);
-    this.picks.isChoking = isChoking;
-    for (const index of this.#earlyAllowed) if (index < pieceCount) this.picks.allowedFast.add(index);
-    transfer.downloads.addPeer(this);
-    this.updateInterest();
+    this.picks = picker.addPeer(this, has);
+    this.#early = undefined;
+    picker.setChoking(this.picks, early.isChoking);
+    for (const index of early.allowedFast) picker.allow(this.picks, index);
+    downloads.addPeer(this);
+    this.#follow();
   }
 
   /** Tells the peer whether it has anything that we want, if that has changed. */
   updateInterest(): void {
     const isInteresting = (this.picks?.interesting ?? 0) > 0;
-    if (isInteresting !== this.amInterested) {
-      this.amInterested = isInteresting;
-      this.connection.send({ type: isInteresting ? 'interested' : 'not-interested' });
-    }
-    if (isInteresting) this.#swarm.transfer?.downloads.fill(this);
+    if (isInteresting === this.amInterested) return;
+    this.amInterested = isInteresting;
+    this.connection.send({ type: isInteresting ? 'interested' : 'not-interested' });
+  }
+
+  /** The peer has more than before: perhaps something to ask for. */
+  #follow(): void {
+    this.updateInterest();
+    if (this.amInterested) this.#swarm.transfer?.downloads.fill(this);
   }
 
   choke(): void {
@@ -218,11 +206,7 @@ export class Peer implements PeerSession, ChokerPeer {
     switch (message.type) {
       case 'choke':
       case 'unchoke':
-        this.#early.isChoking = message.type === 'choke';
-        if (this.picks === undefined) return;
-        this.picks.isChoking = this.#early.isChoking;
-        if (this.#early.isChoking) transfer!.downloads.choked(this);
-        else transfer!.downloads.fill(this);
+        this.#onChoking(message.type === 'choke');
         return;
       case 'interested':
       case 'not-interested':
@@ -255,6 +239,8 @@ export class Peer implements PeerSession, ChokerPeer {
         this.#onAllowedFast(message.index);
         return;
       case 'suggest':
+        if (this.picks !== undefined && message.index < this.picks.has.size)
+          transfer!.picker.suggested(this.picks, message.index);
         return;
       case 'port':
         if (message.port === 0 || this.#hasToldDhtPort) return;
@@ -267,56 +253,49 @@ export class Peer implements PeerSession, ChokerPeer {
     }
   }
 
-  #onClaim(claim: boolean | Uint8Array): void {
-    const transfer = this.#swarm.transfer;
-    if (this.picks !== undefined && transfer !== undefined && this.#hasClaimed) {
-      this.#addClaim(claim, transfer);
+  #onChoking(isChoking: boolean): void {
+    if (this.picks === undefined) {
+      this.#early!.isChoking = isChoking;
       return;
     }
-    this.#hasClaimed = true;
-    if (typeof claim === 'boolean') this.#early.all = claim;
-    else this.#early.bits = claim.slice();
-    if (this.picks === undefined || transfer === undefined) return;
-    // The first words of a peer: start over with all it has, which is cheaper than piece by piece.
-    this.#early.haves = this.picks.has;
-    for (const index of this.picks.allowedFast) this.#earlyAllowed.add(index);
-    transfer.downloads.removePeer(this);
-    this.join(transfer, transfer.store.have.size);
+    const { picker, downloads } = this.#swarm.transfer!;
+    picker.setChoking(this.picks, isChoking);
+    if (isChoking) downloads.choked(this);
+    else downloads.fill(this);
   }
 
-  /** aria2 sends a bitfield again in place of many haves. */
-  #addClaim(claim: boolean | Uint8Array, transfer: Transfer): void {
-    const { size } = transfer.store.have;
-    const has =
-      typeof claim === 'boolean'
-        ? claim
-          ? Bitfield.full(size)
-          : new Bitfield(size)
-        : Bitfield.from(claim, size);
+  /** Besides what it has claimed before: aria2 sends a bitfield again in place of many haves. */
+  #onClaim(claim: boolean | Uint8Array): void {
+    if (this.picks === undefined) {
+      this.#early!.claim(claim);
+      return;
+    }
+    const has = claimed(claim, this.picks.has.size);
     if (has === undefined) throw new WireError('bad-field', 'The peer sent a bitfield of the wrong size.');
-    for (const index of has) transfer.picker.peerHas(this.picks!, index);
-    this.updateInterest();
+    this.#swarm.transfer!.picker.peerHasAll(this.picks, has);
+    this.#follow();
   }
 
   #onHave(index: number): void {
-    const transfer = this.#swarm.transfer;
-    if (this.picks === undefined || transfer === undefined) {
-      if (index >= MAX_EARLY_PIECES) return;
-      this.#early.haves ??= new Bitfield(MAX_EARLY_PIECES);
-      this.#early.haves.set(index);
+    if (this.picks === undefined) {
+      this.#early!.have(index);
       return;
     }
     if (index >= this.picks.has.size)
       throw new WireError('bad-field', 'The peer has a piece that does not exist.');
-    transfer.picker.peerHas(this.picks, index);
-    this.updateInterest();
+    this.#swarm.transfer!.picker.peerHas(this.picks, index);
+    this.#follow();
   }
 
   #onAllowedFast(index: number): void {
-    const allowed = this.picks?.allowedFast ?? this.#earlyAllowed;
-    if (allowed.size >= MAX_ALLOWED_FAST || index >= (this.picks?.has.size ?? MAX_EARLY_PIECES)) return;
-    allowed.add(index);
-    if (this.picks !== undefined) this.#swarm.transfer!.downloads.fill(this);
+    if (this.picks === undefined) {
+      this.#early!.allow(index, MAX_ALLOWED_FAST);
+      return;
+    }
+    const isTaken = index < this.picks.has.size && (this.picks.allowedFast?.size ?? 0) < MAX_ALLOWED_FAST;
+    if (!isTaken) return;
+    this.#swarm.transfer!.picker.allow(this.picks, index);
+    this.#swarm.transfer!.downloads.fill(this);
   }
 
   #onExtended(id: number, payload: Uint8Array): void {

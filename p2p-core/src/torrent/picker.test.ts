@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { PieceBuffer } from '../host/host.ts';
 import type { Block } from '../wire/peer-messages.ts';
 import { Bitfield } from './bitfield.ts';
-import { BLOCK_LENGTH, Picker, type PickerPeer } from './picker.ts';
+import { Picker } from './picker.ts';
+import { BLOCK_LENGTH, type PickerPeer } from './picks.ts';
 
 type P = PickerPeer<string>;
 
@@ -99,12 +100,42 @@ describe('choosing', () => {
     expect(world.ask(b, 3).every(({ index }) => index === first!.index)).toBe(true);
   });
 
+  test('but asks a peer that has something much rarer for that', () => {
+    const world = new World({ pieces: 8, blocks: 4 });
+    const seed = world.peer('seed', 'all');
+    for (let i = 0; i < 16; i++) world.deliver(seed, world.ask(seed, 1)[0]!);
+    const [rare, ...common] = [0, 1, 2, 3, 4, 5, 6, 7].filter((piece) => !world.have.has(piece));
+    const leech = world.peer('a', common);
+    const [begun] = world.ask(leech, 1);
+    expect(begun!.index).not.toBe(rare);
+    expect(world.ask(seed, 4).every(({ index }) => index === rare)).toBe(true);
+    expect(world.ask(seed, 3).every(({ index }) => index === begun!.index)).toBe(true);
+  });
+
+  test('heeds what a peer suggests before all else', () => {
+    const world = new World({ pieces: 8, blocks: 2 });
+    const seed = world.peer('seed', 'all');
+    const [begun] = world.ask(seed, 1);
+    const suggested = (begun!.index + 3) % 8;
+    world.picker.suggested(seed, suggested);
+    expect(world.ask(seed, 3).map(({ index }) => index)).toEqual([suggested, suggested, begun!.index]);
+  });
+
+  test('asks a peer that had nothing more once something has become free', () => {
+    const world = new World({ pieces: 1, blocks: 2 });
+    const [a, b] = [world.peer('a', 'all'), world.peer('b', 'all')];
+    world.ask(a, 2);
+    expect(world.ask(b, 1)).toHaveLength(1); // end game
+    world.picker.removePeer(a);
+    expect(keys(world.ask(b, 2))).toEqual(['0/0']);
+  });
+
   test('asks of a choking peer only what it allows', () => {
     const world = new World({ pieces: 4, blocks: 2 });
     const peer = world.peer('a', 'all');
     peer.isChoking = true;
     expect(world.ask(peer, 10)).toEqual([]);
-    peer.allowedFast.add(2);
+    world.picker.allow(peer, 2);
     expect(keys(world.ask(peer, 10))).toEqual(['2/0', '2/1']);
   });
 
@@ -268,7 +299,7 @@ test('under any churn, blocks are wanted, asked once before the end game, and al
             );
           }
           world.picker.removePeer(probe);
-          peer.late.clear();
+          peer.late?.clear();
         }
       };
       const answer = (peer: P, outcome: 'stored' | 'corrupt') => {

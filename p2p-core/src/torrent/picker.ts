@@ -3,7 +3,9 @@
  * nothing of sockets or time.
  *
  * - Rarest first among pieces not begun; the first few pieces by chance instead, to have something to trade.
- * - Pieces begun come before any other, so that few are in memory and each is soon complete and shareable.
+ * - What a peer suggests comes first: it knows that nobody else is about to have it.
+ * - Of pieces about as rare those begun come first, so that few are in memory and each is soon complete and
+ *   shareable; but a peer that has something rarer is asked for that, and not for what others have too.
  * - A block is asked of one peer only, until no block is left that nobody was asked for: then (end game)
  *   peers that have answered everything are asked too, for a few at a time, beginning with those that the
  *   first asked would send last; and whoever comes later is told to cancel.
@@ -15,9 +17,18 @@
 import type { PieceBuffer, Random } from '../host/host.ts';
 import type { Block } from '../wire/peer-messages.ts';
 import type { Bitfield } from './bitfield.ts';
+import {
+  ARRIVING,
+  ASKED,
+  BLOCK_LENGTH,
+  DONE,
+  FREE,
+  mayContribute,
+  type PartialPiece,
+  type PickerPeer,
+} from './picks.ts';
 import { RarityOrder } from './rarity-order.ts';
 
-export const BLOCK_LENGTH = 16 * 1024;
 /** Pieces that are chosen by chance before rarest first takes over. */
 const RANDOM_FIRST_PIECES = 4;
 /** How many peers may be asked for one block in the end game. */
@@ -27,10 +38,7 @@ const END_GAME_BLOCKS = 4;
 /** Blocks a peer may still deliver after we gave up on them, that are remembered. */
 const MAX_LATE = 4096;
 
-const FREE = 0;
-const ASKED = 1;
-const ARRIVING = 2;
-const DONE = 3;
+const MAX_SUGGESTED = 64;
 
 export interface PickerOptions {
   readonly pieceCount: number;
@@ -39,38 +47,6 @@ export interface PickerOptions {
   readonly length: number;
   /** Most pieces in memory at once, being fetched or stored. At least 1. */
   readonly maxPieces: number;
-}
-
-/** What the picker keeps for a peer. `owner` is the caller's. */
-export interface PickerPeer<Owner> {
-  readonly owner: Owner;
-  readonly has: Bitfield;
-  /** It serves requests. While it does not, only the pieces in `allowedFast` are asked for. */
-  isChoking: boolean;
-  readonly allowedFast: Set<number>;
-  /** Blocks asked for and not answered, oldest first, by key. */
-  readonly asked: Set<number>;
-  /** Blocks we gave up waiting for, which are still welcome should they come. */
-  readonly late: Set<number>;
-  /** How many pieces it has that we have not. */
-  interesting: number;
-  arriving:
-    | { readonly piece: PartialPiece<Owner>; readonly block: number; readonly length: number }
-    | undefined;
-}
-
-export interface PartialPiece<Owner> {
-  readonly index: number;
-  readonly length: number;
-  readonly buffer: PieceBuffer;
-  readonly states: Uint8Array;
-  /** How many peers are asked for each block. */
-  readonly askers: Uint8Array;
-  freeCount: number;
-  doneCount: number;
-  readonly contributors: Set<PickerPeer<Owner>>;
-  /** The only peer that may contribute. */
-  readonly solo: PickerPeer<Owner> | undefined;
 }
 
 /** Where an arriving block goes; `discard` says why it goes nowhere. */
@@ -90,6 +66,10 @@ export class Picker<Owner> {
   readonly #open = new Set<PartialPiece<Owner>>();
   readonly #storing = new Set<number>();
   readonly #wholeFromOne = new Set<number>();
+  /** Grows when a block or a piece becomes free to be asked for, or room for a piece does. */
+  #freed = 0;
+  /** A piece was not begun for want of memory. */
+  #isCrowded = false;
 
   /** `have` is shared: the picker sets the bits of the pieces that `stored` tells it of. */
   constructor(
@@ -118,9 +98,11 @@ export class Picker<Owner> {
       owner,
       has,
       isChoking: true,
-      allowedFast: new Set(),
+      allowedFast: undefined,
+      suggested: undefined,
       asked: new Set(),
-      late: new Set(),
+      late: undefined,
+      dryAt: -1,
       interesting: 0,
       arriving: undefined,
     };
@@ -136,12 +118,39 @@ export class Picker<Owner> {
 
   peerHas(peer: PickerPeer<Owner>, index: number): void {
     if (!peer.has.set(index)) return;
-    if (!this.#have.has(index)) peer.interesting++;
+    if (!this.#have.has(index)) {
+      peer.interesting++;
+      peer.dryAt = -1;
+    }
     if (peer.has.isFull) {
       for (let i = 0; i < peer.has.size; i++) if (i !== index) this.#order.decrement(i);
     } else {
       this.#order.increment(index);
     }
+  }
+
+  /** The peer has these too. */
+  peerHasAll(peer: PickerPeer<Owner>, pieces: Bitfield): void {
+    if (!pieces.isFull) {
+      for (const index of pieces) this.peerHas(peer, index);
+    } else if (!peer.has.isFull) {
+      for (const index of peer.has) this.#order.decrement(index);
+      peer.has.setAll();
+      peer.interesting = this.#have.size - this.#have.count;
+      peer.dryAt = -1;
+    }
+  }
+
+  setChoking(peer: PickerPeer<Owner>, isChoking: boolean): void {
+    peer.isChoking = isChoking;
+    peer.dryAt = -1;
+  }
+
+  /** The peer serves this piece even while it chokes. */
+  allow(peer: PickerPeer<Owner>, index: number): void {
+    peer.allowedFast ??= new Set();
+    peer.allowedFast.add(index);
+    peer.dryAt = -1;
   }
 
   removePeer(peer: PickerPeer<Owner>): void {
@@ -157,35 +166,68 @@ export class Picker<Owner> {
   /** Adds to `out` up to `count` blocks to ask `peer` for, and counts them as asked. */
   pick(peer: PickerPeer<Owner>, count: number, out: Block[]): void {
     const until = out.length + count;
-    for (const piece of this.#open) {
-      if (out.length >= until) return;
-      if (this.#mayServe(peer, piece.index) && (piece.solo === undefined || piece.solo === peer)) {
-        this.#takeFree(peer, piece, until, out);
-      }
-    }
-    while (out.length < until) {
-      const piece = this.#begin(peer);
-      if (piece === undefined) break;
-      this.#takeFree(peer, piece, until, out);
+    while (out.length < until && peer.dryAt !== this.#freed) {
+      const piece = this.#suggestion(peer) ?? this.#rarest(peer);
+      if (piece === undefined) peer.dryAt = this.#freed;
+      else this.#takeFree(peer, piece, until, out);
     }
     const isEndGame = this.#order.size === 0 && this.#open.size === 0;
     if (isEndGame && peer.asked.size === 0)
       this.#endGame(peer, Math.min(until, out.length + END_GAME_BLOCKS), out);
   }
 
-  #mayServe(peer: PickerPeer<Owner>, index: number): boolean {
-    return peer.has.has(index) && (!peer.isChoking || peer.allowedFast.has(index));
+  /** How many of the connected peers that are not seeds have the piece. */
+  availability(index: number): number {
+    return this.#order.availability(index);
   }
 
-  #begin(peer: PickerPeer<Owner>): PartialPiece<Owner> | undefined {
-    if (peer.interesting === 0 || this.#order.size === 0) return undefined;
+  /** The peer would have us fetch this piece from it. */
+  suggested(peer: PickerPeer<Owner>, index: number): void {
+    if (!peer.has.has(index) || this.#have.has(index)) return;
+    peer.suggested ??= new Set();
+    if (peer.suggested.size < MAX_SUGGESTED) peer.suggested.add(index);
+  }
+
+  #mayServe(peer: PickerPeer<Owner>, index: number): boolean {
+    return peer.has.has(index) && (!peer.isChoking || peer.allowedFast?.has(index) === true);
+  }
+
+  /** A piece with a free block that the peer suggested; forgets the suggestions that are of no use any more. */
+  #suggestion(peer: PickerPeer<Owner>): PartialPiece<Owner> | undefined {
+    if (peer.suggested === undefined) return undefined;
+    for (const index of peer.suggested) {
+      const piece = this.#partials.get(index);
+      if (piece === undefined ? !this.#order.has(index) : piece.freeCount === 0) {
+        peer.suggested.delete(index);
+        continue;
+      }
+      if (!this.#mayServe(peer, index)) continue;
+      if (piece === undefined) return this.#begin(peer, index);
+      if (mayContribute(peer, piece)) return piece;
+    }
+    return undefined;
+  }
+
+  /** The rarest piece that the peer can serve; of those about as rare one that is begun. */
+  #rarest(peer: PickerPeer<Owner>): PartialPiece<Owner> | undefined {
+    let begun: PartialPiece<Owner> | undefined;
+    let begunRarity = Infinity;
+    for (const piece of this.#open) {
+      if (!this.#mayServe(peer, piece.index) || !mayContribute(peer, piece)) continue;
+      const rarity = rarityClass(this.#order.availability(piece.index));
+      if (rarity < begunRarity) [begun, begunRarity] = [piece, rarity];
+    }
+    const isFirst = this.#have.count < RANDOM_FIRST_PIECES;
+    if ((begun !== undefined && isFirst) || peer.interesting === 0 || this.#order.size === 0) return begun;
     const serves = (index: number) => this.#mayServe(peer, index);
-    const index =
-      this.#have.count < RANDOM_FIRST_PIECES
-        ? this.#order.random(serves)
-        : this.#order.rarest(serves, peer.has.isFull ? 0 : 1);
-    if (index === undefined) return undefined;
+    const index = isFirst ? this.#order.random(serves) : this.#order.rarest(serves, peer.has.isFull ? 0 : 1);
+    if (index === undefined || begunRarity <= rarityClass(this.#order.availability(index))) return begun;
+    return this.#begin(peer, index) ?? begun;
+  }
+
+  #begin(peer: PickerPeer<Owner>, index: number): PartialPiece<Owner> | undefined {
     if (this.#partials.size + this.#storing.size >= this.#options.maxPieces && !this.#evictIdle()) {
+      this.#isCrowded = true;
       return undefined;
     }
     this.#order.delete(index);
@@ -235,7 +277,7 @@ export class Picker<Owner> {
     const key = piece.index * this.#blocksPerPiece + block;
     piece.askers[block]!++;
     peer.asked.add(key);
-    peer.late.delete(key);
+    peer.late?.delete(key);
     out.push(this.#blockOf(piece, block));
   }
 
@@ -268,7 +310,7 @@ export class Picker<Owner> {
     }
     const key = index * this.#blocksPerPiece + block;
     const wasAsked = peer.asked.delete(key);
-    if (!wasAsked && !peer.late.delete(key)) return { discard: 'unsolicited' };
+    if (!wasAsked && peer.late?.delete(key) !== true) return { discard: 'unsolicited' };
     const piece = this.#partials.get(index);
     if (piece === undefined) return { discard: 'duplicate' };
     if (wasAsked) piece.askers[block]!--;
@@ -338,7 +380,7 @@ export class Picker<Owner> {
     if (index >= this.#options.pieceCount || !Number.isInteger(block) || block >= this.#blocksPerPiece)
       return false;
     const key = index * this.#blocksPerPiece + block;
-    peer.late.delete(key);
+    peer.late?.delete(key);
     if (!peer.asked.delete(key)) return false;
     this.#release(peer, key);
     return true;
@@ -354,7 +396,13 @@ export class Picker<Owner> {
     for (const piece of this.#partials.values()) if (piece.solo === peer) this.#abandon(piece);
   }
 
+  /** What we gave up on will not come after all. */
+  forgetLate(peer: PickerPeer<Owner>): void {
+    peer.late = undefined;
+  }
+
   #addLate(peer: PickerPeer<Owner>, key: number): void {
+    peer.late ??= new Set();
     if (peer.late.size >= MAX_LATE) peer.late.clear();
     peer.late.add(key);
   }
@@ -377,6 +425,7 @@ export class Picker<Owner> {
     piece.states[block] = FREE;
     piece.freeCount++;
     this.#open.add(piece);
+    this.#freed++;
   }
 
   /** Back to the start with a piece. Requests under way are forgotten; their blocks will be discarded. */
@@ -385,6 +434,7 @@ export class Picker<Owner> {
     this.#open.delete(piece);
     piece.buffer.release();
     this.#order.insert(piece.index);
+    this.#freed++;
     const first = piece.index * this.#blocksPerPiece;
     for (const peer of this.#peers) {
       for (let block = 0; block < piece.states.length; block++) {
@@ -395,12 +445,15 @@ export class Picker<Owner> {
 
   // -------------------------------------------------------------- pieces
 
-  /** The piece is on disk and verified. */
-  stored(piece: PartialPiece<Owner>): void {
-    this.#storing.delete(piece.index);
+  /** The piece is on disk and verified. True if others may be begun now that could not before. */
+  stored(piece: PartialPiece<Owner>): boolean {
+    const isRoomier = this.#isCrowded;
+    this.#finished(piece);
     this.#wholeFromOne.delete(piece.index);
-    if (!this.#have.set(piece.index)) return;
-    for (const peer of this.#peers) if (peer.has.has(piece.index)) peer.interesting--;
+    if (this.#have.set(piece.index)) {
+      for (const peer of this.#peers) if (peer.has.has(piece.index)) peer.interesting--;
+    }
+    return isRoomier;
   }
 
   /** The piece's hash is wrong. Gives who contributed; if it was only one, that peer is to blame. */
@@ -412,8 +465,15 @@ export class Picker<Owner> {
 
   /** The piece could not be stored; it is wanted again. */
   lost(piece: PartialPiece<Owner>): void {
-    this.#storing.delete(piece.index);
+    this.#finished(piece);
     this.#order.insert(piece.index);
+    this.#freed++;
+  }
+
+  #finished(piece: PartialPiece<Owner>): void {
+    this.#storing.delete(piece.index);
+    if (this.#isCrowded) this.#freed++;
+    this.#isCrowded = false;
   }
 
   /** Drops what is in memory: the torrent ends. */
@@ -432,4 +492,9 @@ export class Picker<Owner> {
     const begin = block * BLOCK_LENGTH;
     return { index: piece.index, begin, length: Math.min(BLOCK_LENGTH, piece.length - begin) };
   }
+}
+
+/** Pieces of one class are about as rare: had by none, one, two or three, four to seven peers, and so on. */
+function rarityClass(availability: number): number {
+  return 32 - Math.clz32(availability);
 }

@@ -114,7 +114,14 @@ export class RateLimit {
     for (const bucket of this.#buckets) bucket.spend(bytes);
   }
 
+  /** The lowest of them; Infinity is none. */
+  get rateBytesPerSecond(): number {
+    let rate = Infinity;
+    for (const bucket of this.#buckets) rate = Math.min(rate, bucket.rateBytesPerSecond);
+    return rate;
+  }
+
   get isUnlimited(): boolean {
-    return this.#buckets.every((bucket) => bucket.rateBytesPerSecond === Infinity);
+    return this.rateBytesPerSecond === Infinity;
   }
 }

@@ -1,9 +1,8 @@
 /**
  * One torrent of a node: finds peers, learns what the content is, fetches it, serves it.
  *
- * It composes the parts of this folder, each of which decides one thing: `PeerBook` whom to connect to,
- * `MetadataExchange` the info dictionary, `Picker` and `Downloads` what to fetch, `Choker` and `Uploads` whom to
- * serve, `PieceStore` what is on disk. States: checking → (metadata → checking →) downloading → seeding;
+ * It composes the parts of this folder: `Swarm` is whom it is connected to, `MetadataSession` how it learns
+ * what the content is, `PieceStore` what is on disk, `Transfer` what is fetched and served. States: checking → (metadata → checking →) downloading → seeding;
  * `error` when the disk fails, which `resume` leaves again; `stopped` at the end.
  */
 import { toHex } from '../bytes.ts';
@@ -17,13 +16,10 @@ import {
 } from '../wire/extension-messages.ts';
 import { encodeHaves, type Handshake } from '../wire/peer-messages.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { Choker } from './choker.ts';
-import { Downloads } from './downloads.ts';
 import { MetadataSession } from './metadata-session.ts';
-import { Peer, type PeerSwarm, type Transfer } from './peer.ts';
+import { Peer, type PeerSwarm } from './peer.ts';
 import type { PeerConnection } from './peer-connection.ts';
 import type { PeerSource, SourceTotals } from './peer-source.ts';
-import { Picker } from './picker.ts';
 import { PieceStore } from './piece-store.ts';
 import { RateLimit, TokenBucket } from './rate.ts';
 import { ResumeFiles } from './resume.ts';
@@ -37,14 +33,13 @@ import {
 } from './status.ts';
 import { Swarm, type SwarmEvents } from './swarm.ts';
 import type { TorrentComponents, TorrentOptions } from './torrent-options.ts';
-import { MAX_QUEUED_REQUESTS, Uploads } from './uploads.ts';
+import { Transfer } from './transfer.ts';
+import { MAX_QUEUED_REQUESTS } from './uploads.ts';
 import { Waiters } from './waiters.ts';
 
 const TICK_MS = 1_000;
-/** Payload held in memory while pieces are fetched and stored. */
-const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
-const MAX_BUFFERED_PIECES = 512;
 const PEERS_REMEMBERED = 200;
+
 export class Torrent implements PeerSwarm {
   readonly infoHash: Uint8Array;
   readonly #parts: TorrentComponents;
@@ -53,7 +48,6 @@ export class Torrent implements PeerSwarm {
   readonly #swarm: Swarm;
   readonly #metadata: MetadataSession;
   readonly #checkpoints: Checkpoints;
-  readonly #choker: Choker<Peer>;
   readonly #uploadLimit: RateLimit;
   readonly #downloadLimit: RateLimit;
   readonly #waiters = new Waiters(() => this.status());
@@ -95,9 +89,6 @@ export class Torrent implements PeerSwarm {
       components.downloadLimit,
       new TokenBucket(options.downloadBytesPerSecond, nowMs),
     );
-    this.#choker = new Choker(host, {
-      uploadBytesPerSecond: Math.min(components.uploadLimit.rateBytesPerSecond, options.uploadBytesPerSecond),
-    });
     const events: SwarmEvents = {
       isOpen: () => this.#isOpenToPeers(),
       isConnecting: () => this.#isOpenToPeers() && this.#state !== 'error',
@@ -276,39 +267,35 @@ export class Torrent implements PeerSwarm {
 
   #beginTransfer(info: TorrentInfo, store: PieceStore): void {
     const { host } = this.#parts;
-    const maxPieces = Math.floor(MAX_BUFFERED_BYTES / info.pieceLength);
-    const picker = new Picker<Peer>(
-      { random: host.random, allocate: (length) => host.payload.allocatePiece(length), have: store.have },
-      {
-        pieceCount: info.pieceCount,
-        pieceLength: info.pieceLength,
-        length: info.length,
-        maxPieces: Math.max(2, Math.min(MAX_BUFFERED_PIECES, maxPieces)),
+    this.#transfer = new Transfer({
+      host,
+      info,
+      store,
+      uploadLimit: this.#uploadLimit,
+      downloadLimit: this.#downloadLimit,
+      peers: this.#swarm.peers,
+      events: {
+        onPiece: () => {
+          this.#checkpoints.changed();
+          this.#waiters.tell();
+        },
+        onComplete: () => this.#onComplete(),
+        onCulprit: (peer) => this.#swarm.ban(peer, 'The peer sent a corrupt piece.'),
+        onStoreError: (error) => this.#onDiskError(error),
       },
-    );
-    const { clock } = host;
-    const uploads = new Uploads({ clock, info, store, limit: this.#uploadLimit });
-    const events = {
-      onVerified: (index: number) => this.#onVerified(index),
-      onCorrupt: (_index: number, culprits: readonly Peer[]) => {
-        for (const peer of culprits) this.#swarm.ban(peer, 'The peer sent a corrupt piece.');
-      },
-      onStoreError: (error: HostError) => this.#onDiskError(error),
-    };
-    const downloads = new Downloads({ clock, picker, store, limit: this.#downloadLimit, events });
-    this.#transfer = { picker, store, downloads, uploads };
-    this.#setState(picker.isComplete ? 'seeding' : 'downloading');
+    });
+    this.#setState(this.#transfer.picker.isComplete ? 'seeding' : 'downloading');
     for (const peer of this.#swarm.peers) {
       // Told when they connected that we have nothing, and know nothing.
       peer.connection.sendBytes(encodeHaves([...store.have]));
       this.#sendExtensions(peer);
-      peer.join(this.#transfer, info.pieceCount);
+      this.#transfer.join(peer);
     }
     this.#hasMetPeers = true;
     this.#startSources();
     this.#swarm.connect();
     // At once, so that a log of what comes has a snapshot to add to.
-    this.#checkpoints.tick(clock.now());
+    this.#checkpoints.tick(host.clock.now());
   }
 
   async #stop(): Promise<void> {
@@ -385,8 +372,7 @@ export class Torrent implements PeerSwarm {
     this.#tickTimer = clock.setTimer(TICK_MS, () => this.#tick());
     for (const peer of this.#swarm.peers) peer.connection.tick(nowMs);
     if (this.#state === 'seeding') this.#leaveSeeds();
-    this.#transfer?.downloads.tick(nowMs);
-    if (this.#choker.tick(this.#swarm.peers, this.#state === 'seeding', nowMs)) this.#applyChoking();
+    this.#transfer?.tick(nowMs);
     this.#metadata.requestMissing();
     this.#swarm.connect();
     this.#checkpoints.tick(nowMs);
@@ -422,7 +408,7 @@ export class Torrent implements PeerSwarm {
     if (dhtPort !== undefined && supports.dht && connection.handshake.supports.dht) {
       connection.send({ type: 'port', port: dhtPort });
     }
-    if (this.#transfer !== undefined) peer.join(this.#transfer, this.#info!.pieceCount);
+    this.#transfer?.join(peer);
   }
 
   #sendExtensions(peer: Peer): void {
@@ -438,17 +424,8 @@ export class Torrent implements PeerSwarm {
   }
 
   #left(peer: Peer): void {
-    this.#choker.gone(peer);
     this.#metadata.removePeer(peer);
-    this.#transfer?.uploads.drop(peer);
-    if (peer.picks !== undefined) this.#transfer?.downloads.removePeer(peer);
-  }
-
-  #applyChoking(): void {
-    for (const peer of this.#swarm.peers) {
-      if (this.#choker.unchoked.has(peer)) peer.unchoke();
-      else peer.choke();
-    }
+    this.#transfer?.leave(peer);
   }
 
   // -------------------------------------------------------------- PeerSwarm
@@ -458,7 +435,7 @@ export class Torrent implements PeerSwarm {
   }
 
   onInterest(peer: Peer): void {
-    if (peer.isInterested && this.#choker.interested(peer, this.#parts.host.clock.now())) peer.unchoke();
+    this.#transfer?.interest(peer);
   }
 
   onExtensions(peer: Peer): void {
@@ -491,20 +468,10 @@ export class Torrent implements PeerSwarm {
     this.#beginning = this.#guard(() => this.#open(info));
   }
 
-  // -------------------------------------------------------------- pieces
-
-  #onVerified(index: number): void {
-    this.#checkpoints.changed();
-    const have = encodeHaves([index]);
-    for (const peer of this.#swarm.peers) {
-      peer.connection.sendBytes(have);
-      peer.updateInterest();
-    }
-    if (this.#transfer!.picker.isComplete && this.#state === 'downloading') this.#onComplete();
-    else this.#waiters.tell();
-  }
+  // -------------------------------------------------------------- content
 
   #onComplete(): void {
+    if (this.#state !== 'downloading') return;
     for (const source of this.#sources) source.completed();
     this.#leaveSeeds();
     this.#setState('seeding');

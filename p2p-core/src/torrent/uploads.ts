@@ -2,22 +2,29 @@
  * What peers ask of a torrent: queues their requests and sends blocks in batches, straight from disk, as
  * fast as each connection takes them and the limits allow.
  */
-import type { Clock, OutgoingBlock, Timer } from '../host/host.ts';
+import type { Clock, OutgoingBlock, Random, Timer } from '../host/host.ts';
 import { pieceLengthAt, type TorrentInfo } from '../metainfo/index.ts';
 import { type Block, DEFAULT_WIRE_LIMITS, encodePieceHeader, WireError } from '../wire/peer-messages.ts';
 import type { Peer } from './peer.ts';
+import type { Picker } from './picker.ts';
 import type { PieceStore } from './piece-store.ts';
 import { type RateLimit, RateMeter } from './rate.ts';
+import { Suggestions } from './suggestions.ts';
 
 /** Requests that are kept of one peer; told to it as `reqq`. */
 export const MAX_QUEUED_REQUESTS = 2048;
 const BATCH_BLOCKS = 64;
+/** Suggestions reach as far ahead as the peer takes in this time, and as it asks at once in the beginning. */
+const SUGGEST_AHEAD_S = 4;
+const MIN_SUGGEST_AHEAD_BYTES = 256 * 1024;
 
 export interface UploadComponents {
   readonly clock: Clock;
   readonly info: TorrentInfo;
   readonly store: PieceStore;
   readonly limit: RateLimit;
+  readonly random: Random;
+  readonly picker: Picker<Peer>;
 }
 
 export class Uploads {
@@ -26,6 +33,7 @@ export class Uploads {
   /** Peers with requests waiting, in the order in which they are served next. */
   readonly #waiting = new Set<Peer>();
   #limitTimer: Timer | undefined;
+  #suggestions: Suggestions<Peer> | undefined;
 
   constructor(components: UploadComponents) {
     this.#parts = components;
@@ -49,6 +57,33 @@ export class Uploads {
     }
     peer.incoming.push(block);
     this.#waiting.add(peer);
+    if (block.index !== peer.lastAskedPiece) {
+      peer.lastAskedPiece = block.index;
+      this.#suggestions?.asked(peer, block.index);
+      this.suggest(peer);
+    }
+  }
+
+  /** A seed tells a peer that it serves, or is about to, what to ask for next. */
+  suggest(peer: Peer): void {
+    const { clock, info, store, random, picker } = this.#parts;
+    if (!store.have.isFull || !peer.connection.isFast || peer.isSeed) return;
+    const { pieceCount, pieceLength } = info;
+    this.#suggestions ??= new Suggestions({
+      pieceCount,
+      availability: (index) => picker.availability(index),
+      chance: random.float(),
+    });
+    const rate = peer.uploadRate(clock.now());
+    const aheadBytes = Math.max(MIN_SUGGEST_AHEAD_BYTES, rate * SUGGEST_AHEAD_S);
+    for (const index of this.#suggestions.advise(peer, 1 + Math.ceil(aheadBytes / pieceLength))) {
+      peer.connection.send({ type: 'suggest', index });
+    }
+  }
+
+  /** To be called when it was decided anew whom to serve. */
+  renewSuggestions(): void {
+    this.#suggestions?.renew();
   }
 
   cancel(peer: Peer, block: Block): void {
@@ -59,6 +94,7 @@ export class Uploads {
 
   /** We choke the peer, or it is gone: its requests are dropped. */
   drop(peer: Peer): void {
+    this.#suggestions?.drop(peer);
     this.#waiting.delete(peer);
     peer.reject(peer.incoming.splice(0));
   }
