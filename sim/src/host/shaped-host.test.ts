@@ -240,6 +240,20 @@ describe('paths', () => {
       expect(now() - datagramMs).toBeCloseTo(80 + latencyMs, 3);
     }));
 
+  test('messages in quick turns bear the whole delay each', () =>
+    bench(async ({ a, b, now }) => {
+      const { client, server } = await connect(a, b, B);
+      a.setConditions({ paths: [{ with: 'any', delayMs: 1 }] });
+      const startMs = now();
+      for (let turn = 1; turn <= 10; turn++) {
+        client.connection.send(Uint8Array.of(turn));
+        await server.until(() => server.bytes === turn);
+        server.connection.send(Uint8Array.of(turn));
+        await client.until(() => client.bytes === turn);
+      }
+      expect(now() - startMs).toBeCloseTo(10 * (1 + 2 * latencyMs), 3);
+    }));
+
   test('a long path is full of a window at most, and carries one a round trip', () =>
     bench(async ({ a, b, now }) => {
       const { client, server } = await connect(a, b, B);

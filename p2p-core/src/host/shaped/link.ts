@@ -20,7 +20,7 @@ const CHUNK_MS = 4;
 const LEAST_CHUNK_BYTES = 2_896;
 const LARGEST_CHUNK_BYTES = 65_536;
 /** A flow that comes back so soon has not left the link idle: it took this long to hear that its turn was over. */
-const RETURN_MS = 2;
+const RETURN_MS = 5;
 /** What a link makes up for, of the time in which its process did not run; a longer stall costs throughput. */
 const LONGEST_CARRY_MS = 100;
 
@@ -31,6 +31,8 @@ export class Link {
   #crossing: Flow | undefined;
   #freeAtMs = 0;
   #idleSinceMs = Number.NEGATIVE_INFINITY;
+  /** When something last came to an idle link: nothing has crossed before. */
+  #enteredMs = 0;
   #isRunning = false;
   #timer: Timer | undefined;
 
@@ -78,6 +80,7 @@ export class Link {
     this.#timer?.cancel();
     if (this.#crossing === undefined) {
       if (this.#waiting.size === 0) return;
+      this.#enteredMs = now;
       const hasStayed = now - this.#idleSinceMs <= RETURN_MS;
       this.#freeAtMs = Math.max(this.#freeAtMs, hasStayed ? now - LONGEST_CARRY_MS : now);
       if (!this.#beginNext()) return;
@@ -86,7 +89,7 @@ export class Link {
       this.#freeAtMs = Math.max(this.#freeAtMs, now - LONGEST_CARRY_MS);
       const crossing = this.#crossing;
       this.#crossing = undefined;
-      crossing?.crossed(this.#freeAtMs);
+      crossing?.crossed(Math.max(this.#freeAtMs, this.#enteredMs));
       if (!this.#beginNext()) {
         this.#idleSinceMs = now;
         return;
