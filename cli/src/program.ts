@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { demoCommand } from './commands/demo.ts';
 import { downCommand } from './commands/down.ts';
 import { eventsCommand } from './commands/events.ts';
+import { faultCommand, faultsCommand } from './commands/fault.ts';
 import { getCommand } from './commands/get.ts';
 import { killCommand } from './commands/kill.ts';
 import { logsCommand } from './commands/logs.ts';
@@ -30,6 +31,8 @@ export function createProgram(perform: Perform): Command {
     statusCommand,
     nodesCommand,
     killCommand,
+    faultCommand,
+    faultsCommand,
     logsCommand,
     eventsCommand,
   ];

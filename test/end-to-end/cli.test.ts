@@ -179,6 +179,13 @@ describe.skipIf(process.platform !== 'linux')('a cluster of the user', { timeout
       );
       const logs = await run('logs', 'bootstrap-2', '--generation', '1', '--json');
       expect(JSON.parse(logs.stdout).log).toContain('listening');
+      const fault = await run('fault', '{kind: pause, nodes: [peer-1], forMs: 600000}', '--json');
+      expect(JSON.parse(fault.stdout)).toMatchObject({ id: '1', state: 'active' });
+      // It needs machines with addresses of their own.
+      expect((await run('fault', '{kind: partition, nodes: [peer-1], way: both, forMs: 9}')).code).toBe(5);
+      expect((await run('faults')).stdout).toMatch(/1 +pause of peer-1 +active, 9 min/);
+      expect((await run('faults', '--end', '1')).stdout).toBe('fault 1 is cancelled\n');
+      expect((await run('faults', '--end', '2')).code).toBe(3);
     } finally {
       const down = await run('down', 'lab', '--json');
       expect(JSON.parse(down.stdout)).toEqual({ cluster: 'lab', controlApiStopped: true });

@@ -67,6 +67,10 @@ describe('words that are no command', () => {
     [['demo', '--peers', '1'], /whole number from 2/],
     [['get'], /required option '-o/],
     [['nosuch'], /unknown command 'nosuch'/],
+    [['fault', '{kind: flood, nodes: [peer-1]}'], /The fault is wrong at kind/],
+    [['fault', '{kind: pause, nodes: [peer-1]}'], /The fault is wrong at forMs/],
+    [['fault', '{kind: [}'], /neither YAML nor JSON/],
+    [['faults', '--end', 'x'], /whole number from 1/],
   ] as const)('%s: told to people and to programs', async (args, sentence) => {
     await expectFailure(args, 2, sentence);
   });
