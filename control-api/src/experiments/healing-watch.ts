@@ -8,12 +8,13 @@ import { lastsMs, leaderSlot, slotsEnded } from './selectors.ts';
 
 /** A report is due every interval; one may be on its way, one may have been lost. */
 const reportsMissed = 3;
-const leastSilenceMs = 2_000;
 
 export class HealingWatch {
   readonly #spec: ScenarioPlan['cluster'];
   /** Slots whose machine was ended, with the least generation that can be its successor. */
   readonly #awaited = new Map<string, number>();
+  /** Who came later and has not served yet is not missed. */
+  readonly #hasServed = new Set<string>();
   #faults = 0;
   #lastEndMs: number | undefined;
   #wholeSinceMs: number | undefined;
@@ -36,7 +37,8 @@ export class HealingWatch {
   }
 
   observe(view: ClusterView, nowMs: number): void {
-    if (this.#lacks(view) !== undefined) this.#wholeSinceMs = undefined;
+    for (const { slot, state } of view.nodes) if (state === 'serving') this.#hasServed.add(slot);
+    if (this.lacks(view) !== undefined) this.#wholeSinceMs = undefined;
     else this.#wholeSinceMs ??= nowMs;
   }
 
@@ -63,15 +65,12 @@ export class HealingWatch {
 
   /** What the cluster lacks, in words; undefined if nothing. */
   lacks(view: ClusterView): string | undefined {
-    return this.#lacks(view);
-  }
-
-  #lacks(view: ClusterView): string | undefined {
-    const silenceMs = Math.max(leastSilenceMs, reportsMissed * this.#spec.reportIntervalMs);
+    const silenceMs = Math.max(this.#spec.graceMs, reportsMissed * this.#spec.reportIntervalMs);
     for (const node of view.nodes) {
       const { slot, generation, state } = node;
       const isHealed = this.#spec.heal.includes(node.role) || this.#awaited.has(slot);
       if (!isHealed && (state === 'dead' || state === 'failed')) continue;
+      if (!this.#hasServed.has(slot)) continue;
       if (state !== 'serving') return `${slot} is ${state}`;
       if (generation < (this.#awaited.get(slot) ?? 0)) return `${slot} is not replaced`;
       if ((node.heardAgoMs ?? Infinity) > silenceMs) return `${slot} is silent`;
