@@ -1,7 +1,8 @@
 /**
- * The simulated network between machines: paths, and the links of a given rate at either end, which
- * serialise what goes over them. Knows nothing of sockets.
+ * The simulated network between machines, as streams see it: paths, and the links at either end. Knows
+ * nothing of sockets.
  */
+import { SEGMENT_HEADER_BYTES } from './chunk.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { Link } from './links.ts';
 import type { PathEnd, PathOptions } from './paths.ts';
@@ -30,44 +31,21 @@ export class Fabric {
   }
 
   /**
-   * A segment of a stream: arrives no earlier than `notBeforeMs`, which keeps a stream's order. Lost only
-   * to a cut: then `lost` is called. Returns the time of arrival at the far link, the next segment's
-   * `notBeforeMs`.
+   * A segment without data: arrives no earlier than `notBeforeMs`, which keeps a stream's order, if no cut or
+   * loss takes it. Returns when it gets there, the next segment's `notBeforeMs`.
    */
-  sendSegment(
-    from: FabricNode,
-    to: FabricNode,
-    lengthBytes: number,
-    notBeforeMs: number,
-    arrive: () => void,
-    lost: () => void,
-  ): number {
-    const departureMs = this.#departure(from, to, lengthBytes);
-    if (this.paths.isCut(from, to)) {
-      lost();
-      return notBeforeMs;
-    }
-    const arrivalMs = Math.max(notBeforeMs, this.#arrival(from, to, departureMs));
+  sendControl(from: FabricNode, to: FabricNode, notBeforeMs: number, arrive: () => void): number {
+    const { paths } = this;
+    const isLoopback = from === to;
+    const now = this.#now();
+    const departureMs = isLoopback ? now : from.up.passSmall(now, SEGMENT_HEADER_BYTES);
+    if (paths.isCut(from, to) || from.random.chance(paths.lossRate(from, to))) return notBeforeMs;
+    const passMs = isLoopback ? 0 : to.down.durationMs(SEGMENT_HEADER_BYTES);
+    const travelMs = paths.latencyMs(from, to) + paths.jitterMs(from, to);
+    const arrivalMs = Math.max(notBeforeMs, departureMs + travelMs + passMs);
     this.#queue.add(arrivalMs, () => {
-      if (this.paths.isCut(from, to)) lost();
-      else this.#passDownlink(from, to, lengthBytes, arrive);
+      if (!paths.isCut(from, to)) arrive();
     });
     return arrivalMs;
-  }
-
-  #departure(from: FabricNode, to: FabricNode, lengthBytes: number): number {
-    const now = this.#now();
-    return from === to ? now : from.up.passSmall(now, lengthBytes);
-  }
-
-  #arrival(from: FabricNode, to: FabricNode, departureMs: number): number {
-    const { paths } = this;
-    const jitterMs = paths.jitterMs(from, to);
-    return departureMs + paths.latencyMs(from, to) + jitterMs;
-  }
-
-  #passDownlink(from: FabricNode, to: FabricNode, lengthBytes: number, arrive: () => void): void {
-    if (from === to || to.down.isUnlimited) arrive();
-    else this.#queue.add(to.down.passSmall(this.#now(), lengthBytes), arrive);
   }
 }

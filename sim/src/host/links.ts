@@ -153,6 +153,7 @@ export class Link {
 
   /** For `takeTurn`: the next `lengthBytes` pass now, from `startMs` on. Gives when the last is through. */
   occupy(startMs: number, lengthBytes: number): number {
+    if (this.isUnlimited) return startMs;
     this.#freeAtMs = Math.max(this.#freeAtMs, startMs) + this.durationMs(lengthBytes) + this.#smallDebtMs;
     this.#smallDebtMs = 0;
     return this.#freeAtMs;

@@ -109,6 +109,8 @@ export class Machine implements FabricNode, TracedMachine {
   readonly listeners: PortTable<ListenerBinding>;
   readonly udp: PortTable<UdpBinding>;
   readonly connections = new Set<TcpEndpoint>();
+  /** The time and events of its world. */
+  readonly clock: LinkClock;
   readonly up: Link;
   readonly down: Link;
   /** By how much wallTime is wrong. */
@@ -133,6 +135,7 @@ export class Machine implements FabricNode, TracedMachine {
     this.random = options.random;
     this.region = options.region;
     this.nat = options.nat;
+    this.clock = options.clock;
     this.up = new Link(options.clock, options.upBytesPerSecond);
     this.down = new Link(options.clock, options.downBytesPerSecond);
     this.listeners = new PortTable(this);

@@ -5,19 +5,21 @@
  */
 import type { PieceBuffer, TcpHandler } from '@skep/p2p-core/host';
 import { HostError } from '@skep/p2p-core/host';
-import { RealExtent } from './extent.ts';
+import type { Slice } from './chunk.ts';
+import { type Extent, RealExtent } from './extent.ts';
 import { SimPiece } from './piece.ts';
-import type { Slice } from './send-stream.ts';
 
 /** What a handler leaves is kept up to this many bytes. */
 const MAX_LEFTOVER_BYTES = 2 * 2 ** 20;
 /** Plain bytes are shown in views of about this size. */
 const VIEW_BYTES = 256 * 1024;
 const POISON = 0xdb;
-const NOTHING = new Uint8Array(0);
 
 /** Lent to one handler call at a time; calls never nest. */
 let scratch = new Uint8Array(2 * VIEW_BYTES);
+/** Views of its beginning by their length: most messages are short, and a view costs more than its bytes. */
+let shortViews: Uint8Array[] = [];
+const SHORT_VIEW_BYTES = 256;
 
 interface AskedPayload {
   leftBytes: number;
@@ -25,47 +27,53 @@ interface AskedPayload {
   at: number;
 }
 
+/** Says whether the handler may be called on; asked between calls. */
+export interface Gate {
+  readonly isOpen: boolean;
+}
+
 export class ReceiveStream {
-  readonly #isOpen: () => boolean;
-  #inbox: Slice[] = [];
-  #inboxHead = 0;
-  /** Bytes shown and not consumed. */
-  #leftover: Uint8Array = NOTHING;
-  #isLeftoverFresh = false;
+  /** What has arrived and was not consumed, from byte `#headByte` of slice `#head` on. */
+  #inbox: Slice[] | undefined;
+  #head = 0;
+  #headByte = 0;
+  #waitingBytes = 0;
+  /** Bytes at the front that were shown and left. */
+  #shownBytes = 0;
+  /** They are to be shown once more, with nothing new. */
+  #isShowingAgain = false;
+  #consumedBytes = 0;
   #asked: AskedPayload | undefined;
   #isInHandler = false;
-  /** Input was held and let go inside the handler's own call: what it leaves is news. */
-  #isShowingAgain = false;
+
   /** Bytes that the process was given so far: what a paused one leaves waiting fills the window. */
-  deliveredBytes = 0;
-
-  constructor(isOpen: () => boolean) {
-    this.#isOpen = isOpen;
-  }
-
-  get isEmpty(): boolean {
-    return this.#inboxHead === this.#inbox.length;
+  get deliveredBytes(): number {
+    return this.#consumedBytes + this.#shownBytes;
   }
 
   /** Whether nothing is left to be shown: what was shown and not consumed is old news. */
   get isShown(): boolean {
-    return this.isEmpty && !this.#isLeftoverFresh;
+    return this.#waitingBytes === this.#shownBytes && !this.#isShowingAgain;
   }
 
   /** Makes what was left over news again, for a handler that was not to be asked before. */
   showAgain(): void {
-    if (this.#isInHandler) this.#isShowingAgain = true;
-    else this.#isLeftoverFresh = this.#leftover.length > 0;
+    // From inside the handler's own call it is about what that will leave.
+    this.#isShowingAgain = this.#isInHandler || this.#shownBytes > 0;
   }
 
-  push(slices: readonly Slice[]): void {
-    for (const slice of slices) this.#inbox.push(slice);
+  /** Takes ownership of the array. */
+  push(slices: Slice[], lengthBytes: number): void {
+    this.#waitingBytes += lengthBytes;
+    if (this.#inbox === undefined) this.#inbox = slices;
+    else for (const slice of slices) this.#inbox.push(slice);
   }
 
   drop(): void {
-    this.#inbox = [];
-    this.#inboxHead = 0;
-    this.#leftover = NOTHING;
+    this.#inbox = undefined;
+    this.#waitingBytes = 0;
+    this.#shownBytes = 0;
+    this.#isShowingAgain = false;
     this.#asked = undefined;
   }
 
@@ -82,14 +90,14 @@ export class ReceiveStream {
   }
 
   /** Gives the handler all it takes. Throws what the handler throws, and too-large if it leaves too much. */
-  deliver(handler: TcpHandler): void {
-    while (this.#isOpen()) {
+  deliver(handler: TcpHandler, gate: Gate): void {
+    while (gate.isOpen) {
       if (this.#asked !== undefined) {
         this.#takePayload(this.#asked);
         if (this.#asked.leftBytes > 0) return;
         this.#asked = undefined;
         handler.onPayload?.();
-      } else if (!this.isEmpty || this.#isLeftoverFresh) {
+      } else if (!this.isShown) {
         this.#show(handler);
       } else {
         return;
@@ -99,7 +107,8 @@ export class ReceiveStream {
 
   #show(handler: TcpHandler): void {
     const length = this.#gather();
-    const view = scratch.subarray(0, length);
+    this.#isShowingAgain = false;
+    const view = viewOf(length);
     this.#isInHandler = true;
     let consumed: number;
     try {
@@ -109,73 +118,89 @@ export class ReceiveStream {
     }
     if (!(Number.isInteger(consumed) && consumed >= 0 && consumed <= length))
       throw new RangeError(`onBytes returned ${consumed} for a view of ${length} bytes`);
-    // After a request for payload the rest is not old news: it was not looked at.
-    this.#isLeftoverFresh = (this.#asked !== undefined || this.#isShowingAgain) && consumed < length;
-    this.#isShowingAgain = false;
-    this.#leftover = consumed === length ? NOTHING : view.slice(consumed);
     view.fill(POISON);
-    if (this.#leftover.length > MAX_LEFTOVER_BYTES)
+    // Closed from within the call: nothing is kept.
+    if (this.#inbox === undefined) return;
+    this.#consume(consumed);
+    // After a request for payload the rest is not old news: it was not looked at.
+    this.#shownBytes = this.#asked === undefined ? length - consumed : 0;
+    this.#isShowingAgain &&= this.#shownBytes > 0;
+    if (this.#shownBytes > MAX_LEFTOVER_BYTES)
       throw new HostError(
         'too-large',
         `The peer sent over ${MAX_LEFTOVER_BYTES} bytes that no message ended in.`,
       );
   }
 
-  /** Puts leftovers and the next bytes into scratch: plain ones together, payload alone. */
+  /** Copies leftovers and the next slices into scratch: plain ones together, payload alone. */
   #gather(): number {
-    let length = this.#leftover.length;
-    this.#reserve(length);
-    scratch.set(this.#leftover);
-    while (!this.isEmpty && !this.#isLeftoverFresh) {
-      const { bytes, isPayload } = this.#inbox[this.#inboxHead]!;
-      if (length > this.#leftover.length && (isPayload || length + bytes.length > VIEW_BYTES)) break;
-      this.#inboxHead++;
-      this.deliveredBytes += bytes.length;
-      this.#reserve(length + bytes.length);
-      scratch.set(bytes, length);
-      length += bytes.length;
-      if (isPayload) break;
+    const inbox = this.#inbox!;
+    let length = 0;
+    let from = this.#headByte;
+    let hasNews = false;
+    for (let i = this.#head; i < inbox.length; i++) {
+      const slice = inbox[i]!;
+      const isNews = length >= this.#shownBytes;
+      if (isNews && this.#isShowingAgain) break;
+      const isPayload = !(slice instanceof Uint8Array);
+      const end = length + slice.length - from;
+      if (isNews && hasNews && (isPayload || end > VIEW_BYTES)) break;
+      if (end > scratch.length) growScratch(end);
+      const bytes = isPayload ? slice.bytes() : slice;
+      if (bytes.length <= 32) for (let at = from; at < bytes.length; at++) scratch[length++] = bytes[at]!;
+      else scratch.set(from === 0 ? bytes : bytes.subarray(from), length);
+      length = end;
+      from = 0;
+      hasNews ||= isNews;
+      if (isNews && isPayload) break;
     }
-    this.#isLeftoverFresh = false;
-    this.#compact();
     return length;
   }
 
   #takePayload(asked: AskedPayload): void {
-    if (this.#leftover.length > 0) {
-      const bytes = this.#leftover.subarray(0, asked.leftBytes);
-      this.#leftover = this.#leftover.subarray(bytes.length);
-      this.#isLeftoverFresh = this.#leftover.length > 0;
-      put(asked, bytes);
+    while (asked.leftBytes > 0 && this.#waitingBytes > 0) {
+      const slice = this.#inbox![this.#head]!;
+      const end = Math.min(slice.length, this.#headByte + asked.leftBytes);
+      const taken = end - this.#headByte;
+      asked.target?.put(asked.at, extentOf(slice, this.#headByte, end));
+      asked.at += taken;
+      asked.leftBytes -= taken;
+      this.#consume(taken);
     }
-    while (asked.leftBytes > 0 && !this.isEmpty) {
-      const { bytes, isPayload } = this.#inbox[this.#inboxHead]!;
-      const taken = bytes.subarray(0, asked.leftBytes);
-      put(asked, taken);
-      this.deliveredBytes += taken.length;
-      if (taken.length === bytes.length) this.#inboxHead++;
-      else this.#inbox[this.#inboxHead] = { bytes: bytes.subarray(taken.length), isPayload };
-    }
-    this.#compact();
   }
 
-  #compact(): void {
-    if (!this.isEmpty) return;
-    this.#inbox = [];
-    this.#inboxHead = 0;
-  }
-
-  #reserve(length: number): void {
-    if (scratch.length >= length) return;
-    const grown = new Uint8Array(length * 2);
-    grown.set(scratch);
-    scratch = grown;
+  #consume(bytes: number): void {
+    this.#consumedBytes += bytes;
+    this.#waitingBytes -= bytes;
+    const inbox = this.#inbox!;
+    let left = bytes + this.#headByte;
+    while (this.#head < inbox.length && left >= inbox[this.#head]!.length)
+      left -= inbox[this.#head++]!.length;
+    this.#headByte = left;
+    if (this.#head === inbox.length) {
+      this.#inbox = undefined;
+      this.#head = 0;
+    } else if (this.#head >= 64 && this.#head * 2 > inbox.length) {
+      inbox.splice(0, this.#head);
+      this.#head = 0;
+    }
   }
 }
 
-function put(asked: AskedPayload, bytes: Uint8Array): void {
-  if (bytes.length === 0) return;
-  asked.target?.put(asked.at, RealExtent.of(bytes));
-  asked.at += bytes.length;
-  asked.leftBytes -= bytes.length;
+/** Bytes that were sent as plain ones may be payload to the receiver. */
+function extentOf(slice: Slice, from: number, to: number): Extent {
+  return slice instanceof Uint8Array ? RealExtent.of(slice.subarray(from, to)) : slice.sub(from, to);
+}
+
+function viewOf(length: number): Uint8Array {
+  if (length >= SHORT_VIEW_BYTES) return scratch.subarray(0, length);
+  shortViews[length] ??= scratch.subarray(0, length);
+  return shortViews[length];
+}
+
+function growScratch(length: number): void {
+  const grown = new Uint8Array(length * 2);
+  grown.set(scratch);
+  scratch = grown;
+  shortViews = [];
 }

@@ -1,266 +1,397 @@
 /**
- * The sending half of a simulated TCP connection: a queue, a window of unacknowledged chunks, and
- * go-back-N after a loss. Chunks get lost only to cuts and dead machines, and the simulator knows when
- * they do, so a connection that loses nothing needs no retransmission timer; one that does waits as long
- * as a real one would before it tries again.
+ * The sending half of a simulated TCP connection: a queue, the chunks under way, and go-back-N after a cut.
+ *
+ * Chunks get lost only to cuts and dead machines, and the simulator knows when they do, so a connection
+ * that loses nothing needs no retransmission timer; one that does waits as long as a real one would before
+ * it tries again. (What random loss costs a stream is time: see tcp.ts.) Acknowledgements are looked up
+ * when there is something to send; only a sender that waits for one has an event of it.
  */
+import type { Slice } from './chunk.ts';
+import { Chunk, SEGMENT_BYTES } from './chunk.ts';
+import { CongestionWindow } from './congestion-window.ts';
+import type { Link, LinkFlow } from './links.ts';
+import { TurnNotes } from './links.ts';
 
-/** A run of bytes that nobody changes any more. Payload is kept apart from the plain bytes around it. */
-export interface Slice {
-  readonly bytes: Uint8Array;
-  readonly isPayload: boolean;
-}
+/** Blocks on their way from the disk, which hold up what is sent after them. */
+export class BlockRun {
+  /** Headers and blocks, missing while the disk still reads. */
+  slices: readonly Slice[] | undefined;
+  readonly lengthBytes: number;
 
-export interface Chunk {
-  /** Place of its first byte in the stream. The end of a stream takes one place, as in TCP. */
-  readonly offset: number;
-  lengthBytes: number;
-  readonly slices: Slice[];
-  readonly isEnd: boolean;
-  readonly sentAtMs: number;
-  hasArrived: boolean;
-}
-
-/** What waits to be sent; `slices` is missing while the disk still reads them. */
-export interface QueuedItem {
-  slices: readonly Uint8Array[] | undefined;
-  readonly isPayload: boolean;
+  constructor(lengthBytes: number) {
+    this.lengthBytes = lengthBytes;
+  }
 }
 
 /** What the stream needs of its connection. */
-export interface SendLink {
+export interface SendPath {
   nowMs(): number;
-  transmit(chunk: Chunk): void;
-  /** Whether bytes may still join a chunk sent in this same instant: not where links have rates. */
-  canMerge(): boolean;
+  /** The link that everything leaves by. */
+  readonly uplink: Link;
+  /** How much is sent in one go: no more than a turn of either link. */
+  readonly chunkBytes: number;
+  /** A chunk has passed the uplink from `firstMs` to `lastMs`, or will have. */
+  transmit(chunk: Chunk, firstMs: number, lastMs: number): void;
+  /** Without queues and jitter. */
   roundTripMs(): number;
   laterInKernel(delayMs: number, work: () => void): void;
-  /** An acknowledgement made room and the stream has sent on. */
-  afterPump(): void;
-  /** Nothing was acknowledged for `timeoutMs` after a loss. */
+  /** The stream has sent something. */
+  onSent(): void;
+  /** Nothing was acknowledged for too long after a loss. */
   onStalled(): void;
 }
 
-export const TCP_WINDOW_BYTES = 2 ** 20;
-const MAX_CHUNK_BYTES = 64 * 1024;
+/** What a receiver keeps for a process that does not read. */
+export const RECEIVE_WINDOW_BYTES = 2 ** 20;
 const MIN_RETRANSMIT_MS = 200;
 const MAX_RETRANSMIT_MS = 5_000;
+/** How long a peer may leave bytes unacknowledged before the connection counts as dead. */
+const STALL_TIMEOUT_MS = 20_000;
 
-export class SendStream {
+interface Recovery {
+  retransmitMs: number;
+  sinceMs: number;
+}
+
+export class SendStream implements LinkFlow {
+  readonly turns = new TurnNotes();
+  readonly window = new CongestionWindow(RECEIVE_WINDOW_BYTES);
   queuedBytes = 0;
+  /** All that was given to the link so far, the end included. */
+  sentBytes = 0;
   isOpen = false;
-  readonly #link: SendLink;
-  readonly #timeoutMs: number;
-  #queue: QueuedItem[] = [];
+  wantsEnd = false;
+  isEndSent = false;
+  readonly #path: SendPath;
+  #queue: (Slice | BlockRun)[] | undefined;
   #head = 0;
-  /** Slices, and bytes of the next slice, of the head item that are sent already. */
+  /** Slices of a run at the head, and bytes of the slice after them, that are sent already. */
   #headSlice = 0;
   #headByte = 0;
-  #unacked: Chunk[] = [];
-  #unackedHead = 0;
-  #sentBytes = 0;
+  /** Bytes queued that need no disk any more. */
+  #readyBytes = 0;
+  #firstUnacked: Chunk | undefined;
+  #lastUnacked: Chunk | undefined;
+  /** What is to be sent again, with all after it. */
+  #resend: Chunk | undefined;
   #ackedBytes = 0;
-  /** Acknowledgements on their way: when they get here and what they say. */
-  #acks: { readonly atMs: number; readonly upTo: number }[] = [];
+  #windowEnd = RECEIVE_WINDOW_BYTES;
   #isAckAwaited = false;
-  #wantsEnd = false;
-  #isEndSent = false;
-  #isRecovering = false;
-  #retransmitMs = 0;
-  #stalledSinceMs = 0;
+  #isPumpDue = false;
+  #busyUntilMs = 0;
+  #recovery: Recovery | undefined;
 
-  constructor(link: SendLink, timeoutMs: number) {
-    this.#link = link;
-    this.#timeoutMs = timeoutMs;
+  constructor(path: SendPath) {
+    this.#path = path;
   }
 
-  get isEndSent(): boolean {
-    return this.#isEndSent;
+  // -------------------------------------------------------------- the queue
+
+  push(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.queuedBytes += bytes.length;
+    this.#readyBytes += bytes.length;
+    this.#enqueue(bytes);
   }
 
-  get wantsEnd(): boolean {
-    return this.#wantsEnd;
+  pushRun(run: BlockRun): void {
+    if (run.lengthBytes === 0) return;
+    this.queuedBytes += run.lengthBytes;
+    this.#enqueue(run);
   }
 
-  push(item: QueuedItem, lengthBytes: number): void {
-    this.queuedBytes += lengthBytes;
-    this.#queue.push(item);
+  /** The disk has read a run. */
+  fillRun(run: BlockRun, slices: readonly Slice[]): void {
+    run.slices = slices;
+    this.#readyBytes += run.lengthBytes;
+    this.pump();
   }
 
   /** After all that is queued, the stream ends. */
   end(): void {
-    this.#wantsEnd = true;
+    this.wantsEnd = true;
+    this.pump();
   }
 
   drop(): void {
-    this.#queue = [];
-    this.#head = 0;
-    this.#unacked = [];
-    this.#unackedHead = 0;
-    this.#acks = [];
+    this.#queue = undefined;
+    this.#firstUnacked = undefined;
+    this.#lastUnacked = undefined;
+    this.#resend = undefined;
+    this.#recovery = undefined;
     this.queuedBytes = 0;
     this.isOpen = false;
   }
 
-  /** Sends what the window has room for. */
+  #enqueue(item: Slice | BlockRun): void {
+    if (this.#queue === undefined) this.#queue = [item];
+    else this.#queue.push(item);
+  }
+
+  // -------------------------------------------------------------- sending
+
+  get wantsTurn(): boolean {
+    if (!this.isOpen) return false;
+    const flightBytes = this.flightBytes;
+    if (this.#resend !== undefined)
+      return flightBytes === 0 || flightBytes + this.#resend.lengthBytes <= this.window.bytes;
+    if (this.#queue === undefined) return this.wantsEnd && !this.isEndSent;
+    return this.#isHeadReady && this.#roomBytes > 0;
+  }
+
+  /** Sends what the windows and the uplink have room for. */
   pump(): void {
     if (!this.isOpen) return;
     this.#takeDueAcks();
-    while (this.#head < this.#queue.length) {
-      const room = TCP_WINDOW_BYTES - (this.#sentBytes - this.#ackedBytes);
-      if (room <= 0) {
-        this.#awaitAck();
-        return;
-      }
-      if (this.#queue[this.#head]!.slices === undefined) return;
-      this.#sendChunk(room);
+    const { uplink } = this.#path;
+    this.#joinLastChunk(uplink);
+    if (this.wantsTurn) {
+      if (uplink.isUnlimited) this.takeTurn(uplink, Number.POSITIVE_INFINITY, this.#path.nowMs());
+      else if (this.#isSmall && uplink.takesSmall) this.#sendSmall(uplink);
+      else uplink.join(this);
     }
-    if (this.#head > 0) {
-      this.#queue = [];
+    this.#awaitAck();
+  }
+
+  takeTurn(link: Link, maxBytes: number, startMs: number): number {
+    const { chunkBytes } = this.#path;
+    let passedBytes = 0;
+    this.#takeDueAcks();
+    while (passedBytes < maxBytes && this.wantsTurn) {
+      const chunk = this.#nextChunk(Math.min(chunkBytes, maxBytes - passedBytes));
+      const { wireBytes } = chunk;
+      const endMs = link.occupy(startMs, wireBytes);
+      passedBytes += wireBytes;
+      this.#launch(chunk, endMs - link.durationMs(wireBytes), endMs);
+    }
+    if (passedBytes > 0) this.#path.onSent();
+    this.#awaitAck();
+    return passedBytes;
+  }
+
+  /** A single segment of a stream that has nothing else to send does not wait for a turn. */
+  get #isSmall(): boolean {
+    return this.#resend === undefined && !this.turns.isWaiting && this.#readyBytes <= SEGMENT_BYTES;
+  }
+
+  #sendSmall(uplink: Link): void {
+    const chunk = this.#nextChunk(SEGMENT_BYTES);
+    const { wireBytes } = chunk;
+    const endMs = uplink.passSmall(this.#path.nowMs(), wireBytes);
+    this.#launch(chunk, endMs - uplink.durationMs(wireBytes), endMs);
+    this.#path.onSent();
+    if (this.#queue === undefined && this.wantsEnd && !this.isEndSent) this.pump();
+  }
+
+  /** What is sent in one instant travels together, up to a segment where links have rates. */
+  #joinLastChunk(uplink: Link): void {
+    const last = this.#lastUnacked;
+    if (last === undefined || last.sentAtMs !== this.#path.nowMs()) return;
+    if (last.hasArrived || last.isEnd || this.turns.isWaiting || !this.#isHeadReady) return;
+    const { chunkBytes } = this.#path;
+    const most = uplink.isUnlimited && chunkBytes === uplink.turnBytes ? chunkBytes : SEGMENT_BYTES;
+    if (last.lengthBytes + Math.min(this.#readyBytes, SEGMENT_BYTES) > most) return;
+    const room = Math.min(this.#roomBytes, most - last.lengthBytes);
+    if (room <= 0) return;
+    const before = last.lengthBytes;
+    this.#fill(last, room, room);
+    if (!uplink.isUnlimited) uplink.passSmall(this.#path.nowMs(), last.lengthBytes - before);
+    this.#path.onSent();
+  }
+
+  #nextChunk(maxBytes: number): Chunk {
+    const again = this.#resend;
+    if (again !== undefined) {
+      this.#resend = again.next;
+      return again;
+    }
+    const now = this.#path.nowMs();
+    if (this.#ackedBytes === this.sentBytes) this.window.onIdle(now - this.#busyUntilMs, this.retransmitMs());
+    const chunk = new Chunk(this.sentBytes, now, this.#queue === undefined);
+    if (chunk.isEnd) {
+      this.isEndSent = true;
+      this.sentBytes++;
+    } else {
+      this.#fill(chunk, maxBytes, this.#roomBytes);
+    }
+    if (this.#lastUnacked === undefined) this.#firstUnacked = chunk;
+    else this.#lastUnacked.next = chunk;
+    this.#lastUnacked = chunk;
+    return chunk;
+  }
+
+  #launch(chunk: Chunk, firstMs: number, lastMs: number): void {
+    this.#busyUntilMs = lastMs;
+    this.#path.transmit(chunk, firstMs, lastMs);
+  }
+
+  get #isHeadReady(): boolean {
+    const item = this.#queue?.[this.#head];
+    return item !== undefined && (!(item instanceof BlockRun) || item.slices !== undefined);
+  }
+
+  /** Moves about `softBytes`, never more than `hardBytes`, from the queue into a chunk. */
+  #fill(chunk: Chunk, softBytes: number, hardBytes: number): void {
+    let soft = softBytes;
+    let hard = hardBytes;
+    while (soft > 0 && hard > 0 && this.#isHeadReady) {
+      const slice = this.#headOfQueue();
+      const left = slice.length - this.#headByte;
+      // A block is not cut for the sake of a little.
+      const wanted = left > soft && (left - soft >= softBytes / 2 || left > hard) ? soft : left;
+      const taken = Math.min(wanted, hard);
+      chunk.slices.push(cut(slice, this.#headByte, this.#headByte + taken));
+      soft -= taken;
+      hard -= taken;
+      this.#advance(slice, taken);
+    }
+    const moved = hardBytes - hard;
+    chunk.lengthBytes += moved;
+    this.sentBytes += moved;
+    this.queuedBytes -= moved;
+    this.#readyBytes -= moved;
+  }
+
+  #headOfQueue(): Slice {
+    const item = this.#queue![this.#head]!;
+    return item instanceof BlockRun ? item.slices![this.#headSlice]! : item;
+  }
+
+  #advance(slice: Slice, bytes: number): void {
+    this.#headByte += bytes;
+    if (this.#headByte < slice.length) return;
+    this.#headByte = 0;
+    const queue = this.#queue!;
+    const item = queue[this.#head]!;
+    if (item instanceof BlockRun && ++this.#headSlice < item.slices!.length) return;
+    this.#headSlice = 0;
+    this.#head++;
+    if (this.#head === queue.length) {
+      this.#queue = undefined;
+      this.#head = 0;
+    } else if (this.#head >= 64 && this.#head * 2 > queue.length) {
+      queue.splice(0, this.#head);
       this.#head = 0;
     }
-    if (this.#wantsEnd && !this.#isEndSent) {
-      this.#isEndSent = true;
-      this.#launch(this.#newChunk(true));
-    }
   }
 
-  /** An acknowledgement of all before `upTo` is under way. */
-  ackArrivesAt(atMs: number, upTo: number): void {
+  // -------------------------------------------------------------- windows and acknowledgements
+
+  /** A chunk has arrived; the sender learns of it at `atMs`, and that it may send up to `windowEnd`. */
+  ackArrivesAt(chunk: Chunk, atMs: number, windowEnd: number): void {
     if (!this.isOpen) return;
-    this.#acks.push({ atMs, upTo });
-    if (this.#isAckAwaited || this.#isRecovering) this.#pumpAt(atMs);
+    chunk.ackAtMs = atMs;
+    chunk.windowEnd = windowEnd;
+    // It stands for those before it, whose own may have been lost.
+    if (this.#recovery !== undefined)
+      for (let each = this.#firstUnacked; each !== undefined && each.offset < chunk.offset; each = each.next)
+        if (each.ackAtMs > atMs) each.ackAtMs = atMs;
+    if (this.#isAckAwaited || this.#recovery !== undefined) this.#pumpAt(atMs);
   }
 
-  /** A chunk or its acknowledgement got lost. */
+  /** The receiver's process has read on. */
+  openWindow(windowEnd: number): void {
+    if (windowEnd <= this.#windowEnd) return;
+    this.#windowEnd = windowEnd;
+    this.pump();
+  }
+
+  /** A chunk or its acknowledgement got lost to a cut or a dead machine. */
   noteLoss(): void {
-    if (this.#isRecovering || !this.isOpen) return;
-    this.#isRecovering = true;
-    this.#stalledSinceMs = this.#link.nowMs();
-    this.#retransmitMs = Math.max(MIN_RETRANSMIT_MS, 2 * this.#link.roundTripMs());
-    for (const ack of this.#acks) this.#pumpAt(ack.atMs);
-    this.#link.laterInKernel(this.#retransmitMs, () => this.#retransmit());
+    if (this.#recovery !== undefined || !this.isOpen) return;
+    const recovery = { retransmitMs: this.retransmitMs(), sinceMs: this.#path.nowMs() };
+    this.#recovery = recovery;
+    this.#awaitAck();
+    this.#retransmitLater(recovery);
   }
 
-  #sendChunk(room: number): void {
-    const last = this.#unacked.at(-1);
-    const canJoin =
-      last !== undefined &&
-      !last.hasArrived &&
-      !last.isEnd &&
-      last.sentAtMs === this.#link.nowMs() &&
-      last.lengthBytes < MAX_CHUNK_BYTES &&
-      this.#link.canMerge();
-    const chunk = canJoin ? last : this.#newChunk(false);
-    this.#fill(chunk, Math.min(room, MAX_CHUNK_BYTES - chunk.lengthBytes));
-    if (!canJoin && chunk.lengthBytes > 0) this.#launch(chunk);
+  /** Bytes under way: sent and not known to have arrived. */
+  get flightBytes(): number {
+    return (this.#resend === undefined ? this.sentBytes : this.#resend.offset) - this.#ackedBytes;
   }
 
-  #newChunk(isEnd: boolean): Chunk {
-    const sentAtMs = this.#link.nowMs();
-    return { offset: this.#sentBytes, lengthBytes: 0, slices: [], isEnd, sentAtMs, hasArrived: false };
+  /** What may be sent now: nothing rather than less than a segment, unless it is the last. */
+  get #roomBytes(): number {
+    const bytes = this.window.bytes - this.flightBytes;
+    if (bytes < SEGMENT_BYTES && bytes < this.#readyBytes) return 0;
+    return Math.min(bytes, this.#windowEnd - this.sentBytes);
   }
 
-  #launch(chunk: Chunk): void {
-    if (chunk.isEnd) {
-      chunk.lengthBytes = 1;
-      this.#sentBytes++;
-    }
-    this.#unacked.push(chunk);
-    this.#link.transmit(chunk);
+  /** How long an acknowledgement may take before its chunk counts as lost. */
+  retransmitMs(): number {
+    return Math.max(MIN_RETRANSMIT_MS, 2 * this.#path.roundTripMs());
   }
 
-  /** Moves up to `room` bytes from the queue into a chunk, as far as they have been read. */
-  #fill(chunk: Chunk, room: number): void {
-    let left = room;
-    while (left > 0 && this.#head < this.#queue.length) {
-      const { slices, isPayload } = this.#queue[this.#head]!;
-      if (slices === undefined) break;
-      const slice = slices[this.#headSlice];
-      if (slice === undefined) {
-        this.#head++;
-        this.#headSlice = 0;
-        continue;
-      }
-      const bytes = slice.subarray(this.#headByte, this.#headByte + left);
-      if (bytes.length > 0) chunk.slices.push({ bytes, isPayload });
-      this.#headByte += bytes.length;
-      if (this.#headByte === slice.length) {
-        this.#headSlice++;
-        this.#headByte = 0;
-      }
-      left -= bytes.length;
-    }
-    const moved = room - left;
-    chunk.lengthBytes += moved;
-    this.#sentBytes += moved;
-    this.queuedBytes -= moved;
-    // An item that is all sent leaves at once, so that an empty queue is seen to be empty.
-    const item = this.#queue[this.#head];
-    if (item?.slices !== undefined && this.#headSlice >= item.slices.length) {
-      this.#head++;
-      this.#headSlice = 0;
-    }
-  }
-
+  /** Has an event for the next acknowledgement if it is what sending waits for. */
   #awaitAck(): void {
-    if (this.#isAckAwaited) return;
-    this.#isAckAwaited = true;
-    const next = this.#acks[0];
-    if (next !== undefined) this.#pumpAt(next.atMs);
+    if (!this.isOpen) return;
+    const first = this.#firstUnacked;
+    const isBlocked =
+      (this.#resend !== undefined || this.#isHeadReady) && !this.turns.isWaiting && !this.wantsTurn;
+    this.#isAckAwaited = isBlocked;
+    if ((isBlocked || this.#recovery !== undefined) && first !== undefined) this.#pumpAt(first.ackAtMs);
   }
 
   #pumpAt(atMs: number): void {
-    this.#link.laterInKernel(Math.max(0, atMs - this.#link.nowMs()), () => {
-      this.#isAckAwaited = false;
+    if (this.#isPumpDue || atMs === Number.POSITIVE_INFINITY) return;
+    this.#isPumpDue = true;
+    this.#path.laterInKernel(Math.max(0, atMs - this.#path.nowMs()), () => {
+      this.#isPumpDue = false;
       this.pump();
-      this.#link.afterPump();
     });
   }
 
   #takeDueAcks(): void {
-    const now = this.#link.nowMs();
-    const before = this.#ackedBytes;
-    let due = 0;
-    for (; due < this.#acks.length && this.#acks[due]!.atMs <= now; due++)
-      this.#ackedBytes = Math.max(this.#ackedBytes, this.#acks[due]!.upTo);
-    if (due === 0) return;
-    this.#acks.splice(0, due);
-    // Any answer shows a living peer, even one whose window is full.
-    this.#stalledSinceMs = now;
-    if (this.#ackedBytes === before) return;
-    this.#forgetAcked();
-    if (this.#isRecovering) {
-      this.#isRecovering = false;
-      for (let i = this.#unackedHead; i < this.#unacked.length; i++) this.#link.transmit(this.#unacked[i]!);
+    const now = this.#path.nowMs();
+    let first = this.#firstUnacked;
+    if (first === undefined || first.ackAtMs > now) return;
+    while (first !== undefined && first.ackAtMs <= now) {
+      const flightBytes = this.flightBytes;
+      const ackedBytes = first.endOffset - this.#ackedBytes;
+      if (first.isMarked) this.window.onLoss(first.offset, this.sentBytes);
+      else this.window.onAcked(ackedBytes, flightBytes);
+      this.#ackedBytes = first.endOffset;
+      this.#windowEnd = Math.max(this.#windowEnd, first.windowEnd);
+      if (this.#resend === first) this.#resend = first.next;
+      first = first.next;
     }
+    this.#firstUnacked = first;
+    if (first === undefined) this.#lastUnacked = undefined;
+    if (this.#recovery === undefined) return;
+    // Those after what was lost were not taken by the receiver.
+    this.#recovery = undefined;
+    this.#resend = first;
   }
 
-  #forgetAcked(): void {
-    for (; this.#unackedHead < this.#unacked.length; this.#unackedHead++) {
-      const chunk = this.#unacked[this.#unackedHead]!;
-      if (chunk.offset + chunk.lengthBytes > this.#ackedBytes) break;
-    }
-    if (this.#unackedHead * 2 >= this.#unacked.length) {
-      this.#unacked.splice(0, this.#unackedHead);
-      this.#unackedHead = 0;
-    }
+  #retransmitLater(recovery: Recovery): void {
+    this.#path.laterInKernel(recovery.retransmitMs, () => {
+      if (this.#recovery === recovery && this.isOpen) this.#retransmit(recovery);
+    });
   }
 
-  #retransmit(): void {
-    if (!this.#isRecovering || !this.isOpen) return;
+  #retransmit(recovery: Recovery): void {
     this.#takeDueAcks();
-    const first = this.#unacked[this.#unackedHead];
-    if (!this.#isRecovering || first === undefined) {
-      this.#isRecovering = false;
+    if (this.#recovery !== recovery) {
+      this.pump();
       return;
     }
-    if (this.#link.nowMs() - this.#stalledSinceMs >= this.#timeoutMs) {
-      this.#link.onStalled();
+    if (this.#firstUnacked === undefined) {
+      this.#recovery = undefined;
       return;
     }
-    this.#link.transmit(first);
-    this.#retransmitMs = Math.min(MAX_RETRANSMIT_MS, this.#retransmitMs * 2);
-    this.#link.laterInKernel(this.#retransmitMs, () => this.#retransmit());
+    if (this.#path.nowMs() - recovery.sinceMs >= STALL_TIMEOUT_MS) {
+      this.#path.onStalled();
+      return;
+    }
+    this.window.onTimeout(this.sentBytes);
+    this.#resend = this.#firstUnacked;
+    this.pump();
+    recovery.retransmitMs = Math.min(MAX_RETRANSMIT_MS, recovery.retransmitMs * 2);
+    this.#retransmitLater(recovery);
   }
+}
+
+function cut(slice: Slice, from: number, to: number): Slice {
+  if (from === 0 && to === slice.length) return slice;
+  return slice instanceof Uint8Array ? slice.subarray(from, to) : slice.sub(from, to);
 }

@@ -1,7 +1,13 @@
 /**
- * One end of a simulated TCP connection: handshake, orderly end, reset, and the meeting of the two
- * stream halves with the process's handler. What the kernel does (accept, acknowledge, retransmit,
- * refuse) goes on while the process is paused; the handler is called through the process's gate.
+ * One end of a simulated TCP connection: handshake, orderly end, reset, and the meeting of the two stream
+ * halves with the process's handler. What the kernel does (accept, acknowledge, retransmit, refuse) goes on
+ * while the process is paused; the handler is called through the process's gate.
+ *
+ * Bytes travel in chunks of up to several blocks (chunk.ts), by turns on links that have rates (links.ts),
+ * under a congestion window and the receiver's (send-stream.ts). A segment lost at random costs its stream
+ * what finding and sending it again takes, a round trip or a timeout, and half the window or all of it; no
+ * chunk is taken apart for it. Only a cut, or a machine without power, swallows chunks, which are then
+ * retransmitted until the connection counts as dead. Acknowledgements take time but no bandwidth.
  */
 import type {
   Address,
@@ -12,13 +18,18 @@ import type {
   TcpHandler,
 } from '@skep/p2p-core/host';
 import { HostError } from '@skep/p2p-core/host';
+import { Arrivals } from './arrivals.ts';
+import type { Chunk, Slice } from './chunk.ts';
+import { SEGMENT_BYTES } from './chunk.ts';
 import { SimContent } from './content.ts';
-import type { SimEvent } from './event-queue.ts';
+import { EventQueue, type SimEvent } from './event-queue.ts';
+import type { Extent } from './extent.ts';
 import type { Fabric } from './fabric.ts';
+import { Link } from './links.ts';
 import type { ListenerBinding, Machine } from './machine.ts';
 import { ReceiveStream } from './receive-stream.ts';
-import type { Chunk, SendLink } from './send-stream.ts';
-import { SendStream, TCP_WINDOW_BYTES } from './send-stream.ts';
+import type { SendPath } from './send-stream.ts';
+import { BlockRun, RECEIVE_WINDOW_BYTES, SendStream } from './send-stream.ts';
 import type { SimProcess } from './sim-process.ts';
 import type { Trace } from './trace.ts';
 
@@ -37,35 +48,50 @@ export interface TcpEnds {
   readonly remoteMachine: Machine | undefined;
 }
 
-const HEADER_BYTES = 52;
-const SEGMENT_BYTES = 1_448;
 const FIRST_SYN_RETRY_MS = 1_000;
 const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
-/** How long a peer may leave bytes unacknowledged before the connection counts as dead. */
-const STALL_TIMEOUT_MS = 20_000;
 const UNREACHABLE_AFTER_MS = 20;
+/** How long a window update that a cut swallowed is missed (RFC 9293, 3.8.6.1: zero-window probes). */
+const WINDOW_PROBE_MS = 1_000;
+/** How many timeouts in a row one lost segment may cost. */
+const MAX_TIMEOUTS = 6;
+/** As many segments must be under way for a loss to be noticed from what comes after it (RFC 5681, 3.2). */
+const FAST_RETRANSMIT_BYTES = 4 * SEGMENT_BYTES;
+const HIGH_WATER_BYTES = 2 ** 20;
 
-export class TcpEndpoint implements TcpConnection, SendLink {
+/** A machine's way to itself. Without a rate it notes nothing, so one serves all. */
+const LOOPBACK = new Link({ queue: new EventQueue(), now: () => 0 });
+
+/** Waits of a connection that is being opened. */
+interface Handshake {
+  readonly timeout: SimEvent;
+  retry: SimEvent | undefined;
+}
+
+export class TcpEndpoint implements TcpConnection, SendPath {
   readonly local: Address;
   readonly remote: Address;
-  readonly highWaterBytes = 2 ** 20;
   readonly #components: TcpComponents;
   readonly #remoteMachine: Machine | undefined;
   readonly #sender: SendStream;
-  readonly #receiver: ReceiveStream;
+  readonly #receiver = new ReceiveStream();
   #handler: TcpHandler | undefined;
   #peer: TcpEndpoint | undefined;
   #phase: 'connecting' | 'opening' | 'open' | 'closed' = 'connecting';
+  #handshake: Handshake | undefined;
+  /** What waits before this machine's downlink. */
+  #arrivals: Arrivals | undefined;
   /** The kernel has forgotten the connection: what still arrives is answered with a reset. */
   #isGone = false;
   #receivedBytes = 0;
-  #ackableBytes = 0;
+  /** Up to where the peer was told that it may send. */
+  #toldWindowEnd = RECEIVE_WINDOW_BYTES;
   #hasPeerEnded = false;
   #isEndTold = false;
   #wasAboveHighWater = false;
   #isInputHeld = false;
-  #connectTimeout: SimEvent | undefined;
-  #synRetry: SimEvent | undefined;
+  /** A paused process will look into the stream when it goes on. */
+  #isDeliveryHeld = false;
   /** A stream's segments never overtake each other. */
   #notBeforeMs = 0;
 
@@ -74,8 +100,7 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     this.local = ends.local;
     this.remote = ends.remote;
     this.#remoteMachine = ends.remoteMachine;
-    this.#sender = new SendStream(this, STALL_TIMEOUT_MS);
-    this.#receiver = new ReceiveStream(() => this.#phase === 'open' && !this.#isInputHeld);
+    this.#sender = new SendStream(this);
     if (!components.process.isDead) components.machine.connections.add(this);
   }
 
@@ -85,34 +110,29 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     return this.#sender.queuedBytes;
   }
 
+  get highWaterBytes(): number {
+    return HIGH_WATER_BYTES;
+  }
+
   send(bytes: Uint8Array): void {
     if (!this.#canSend()) return;
-    this.#sender.push({ slices: [bytes], isPayload: false }, bytes.length);
-    this.#pumpSoon();
+    this.#sender.push(bytes);
+    this.#pump();
   }
 
   sendBlocks(content: Content, blocks: readonly OutgoingBlock[]): void {
-    if (!this.#canSend()) return;
+    if (!this.#canSend() || blocks.length === 0) return;
     if (!(content instanceof SimContent)) throw new TypeError('the content belongs to another Host');
-    const items = blocks.map(({ header, length }) => {
-      this.#sender.push({ slices: [header], isPayload: false }, header.length);
-      const item: { slices: readonly Uint8Array[] | undefined; isPayload: boolean } = {
-        slices: undefined,
-        isPayload: true,
-      };
-      this.#sender.push(item, length);
-      return item;
-    });
+    let lengthBytes = 0;
+    for (const { header, length } of blocks) lengthBytes += header.length + length;
+    const run = new BlockRun(lengthBytes);
+    this.#sender.pushRun(run);
     content.readBlocks(blocks, (outcome) => {
       if (this.#phase === 'closed') return;
-      if ('error' in outcome) {
-        this.#failRead(outcome.error);
-        return;
-      }
-      for (const [i, item] of items.entries()) item.slices = [outcome.value[i]!.bytes()];
-      this.#pump();
+      if ('error' in outcome) this.#failRead(outcome.error);
+      else this.#sender.fillRun(run, slicesOf(blocks, outcome.value));
     });
-    this.#pumpSoon();
+    this.#pump();
   }
 
   receivePayload(length: number, target: PieceBuffer | undefined, targetOffset: number): void {
@@ -122,7 +142,7 @@ export class TcpEndpoint implements TcpConnection, SendLink {
   close(): void {
     if (!this.#canSend()) return;
     this.#sender.end();
-    this.#pump();
+    this.#finishIfOver();
   }
 
   destroy(error?: HostError): void {
@@ -145,17 +165,18 @@ export class TcpEndpoint implements TcpConnection, SendLink {
   connect(handler: TcpHandler, timeoutMs = DEFAULT_CONNECT_TIMEOUT_MS): void {
     this.#handler = handler;
     const { process } = this.#components;
-    this.#connectTimeout = process.laterInKernel(timeoutMs, () => {
+    const timeout = process.laterInKernel(timeoutMs, () => {
       this.#reset();
       this.#finish(new HostError('timeout', `${this.remote.host} did not answer in ${timeoutMs} ms.`));
     });
-    if (this.#remoteMachine === undefined) {
-      this.#synRetry = process.laterInKernel(UNREACHABLE_AFTER_MS, () => {
-        this.#finish(new HostError('unreachable', `No machine has the address ${this.remote.host}.`));
-      });
+    this.#handshake = { timeout, retry: undefined };
+    if (this.#remoteMachine !== undefined) {
+      this.#sendSyn(this.#remoteMachine, this.#handshake, FIRST_SYN_RETRY_MS);
       return;
     }
-    this.#sendSyn(this.#remoteMachine, FIRST_SYN_RETRY_MS);
+    this.#handshake.retry = process.laterInKernel(UNREACHABLE_AFTER_MS, () => {
+      this.#finish(new HostError('unreachable', `No machine has the address ${this.remote.host}.`));
+    });
   }
 
   /** The listener's end: the process is asked for its handler when it runs. */
@@ -178,25 +199,42 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     this.#receiver.drop();
   }
 
-  // -------------------------------------------------------------- SendLink
+  // -------------------------------------------------------------- SendPath
 
   nowMs(): number {
     return this.#components.now();
   }
 
-  transmit(chunk: Chunk): void {
-    const peer = this.#peer;
-    if (peer === undefined) return;
-    this.#sendPacket(
-      wireBytes(chunk.lengthBytes),
-      () => peer.#arrive(chunk),
-      () => this.#sender.noteLoss(),
-    );
+  get uplink(): Link {
+    return this.#isLoopback ? LOOPBACK : this.#components.machine.up;
   }
 
-  canMerge(): boolean {
-    const { machine } = this.#components;
-    return machine.up.isUnlimited && this.#remoteMachine?.down.isUnlimited === true;
+  get chunkBytes(): number {
+    if (this.#isLoopback || this.#remoteMachine === undefined) return LOOPBACK.turnBytes;
+    return Math.min(this.#components.machine.up.turnBytes, this.#remoteMachine.down.turnBytes);
+  }
+
+  transmit(chunk: Chunk, firstMs: number, lastMs: number): void {
+    const peer = this.#peer;
+    const remote = this.#remoteMachine;
+    if (peer === undefined || remote === undefined) return;
+    const { fabric, machine } = this.#components;
+    const { paths } = fabric;
+    if (paths.isCut(machine, remote)) {
+      this.#sender.noteLoss();
+      return;
+    }
+    const latencyMs = paths.latencyMs(machine, remote);
+    chunk.firstMs = firstMs + latencyMs;
+    const lossMs = this.#lossDelayMs(chunk, paths.lossRate(machine, remote));
+    const travelledMs = lastMs + latencyMs + paths.jitterMs(machine, remote) + lossMs;
+    // Not before a downlink that nobody else uses has passed it, which saves an event for that.
+    const passedMs = this.#isLoopback ? 0 : chunk.firstMs + remote.down.durationMs(chunk.wireBytes);
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, travelledMs, passedMs);
+    machine.clock.queue.add(this.#notBeforeMs, () => {
+      if (!paths.isCut(machine, remote) && remote.isOn) peer.#arrive(chunk);
+      else this.#sender.noteLoss();
+    });
   }
 
   roundTripMs(): number {
@@ -209,18 +247,49 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     this.#components.process.laterInKernel(delayMs, work);
   }
 
+  onSent(): void {
+    if (this.#wasAboveHighWater && this.#sender.queuedBytes < HIGH_WATER_BYTES / 2) {
+      this.#wasAboveHighWater = false;
+      this.#components.process.later(0, () => {
+        if (this.#phase === 'open') this.#enter(() => this.#handler?.onDrain?.());
+      });
+    }
+    this.#finishIfOver();
+  }
+
   onStalled(): void {
     this.#isGone = true;
     this.#finish(new HostError('timeout', `${this.remote.host} stopped acknowledging what was sent.`));
   }
 
+  /** What segments lost at random cost a chunk and those after it, and the congestion window. */
+  #lossDelayMs(chunk: Chunk, lossRate: number): number {
+    if (lossRate <= 0) return 0;
+    const { random } = this.#components.machine;
+    const segments = Math.ceil(chunk.lengthBytes / SEGMENT_BYTES);
+    if (!random.chance(1 - (1 - lossRate) ** segments)) return 0;
+    const { window, flightBytes, sentBytes } = this.#sender;
+    if (flightBytes >= FAST_RETRANSMIT_BYTES && !random.chance(lossRate)) {
+      window.onLoss(chunk.offset, sentBytes);
+      return this.roundTripMs();
+    }
+    window.onTimeout(sentBytes);
+    const timeoutMs = this.#sender.retransmitMs();
+    let delayMs = timeoutMs;
+    for (let tries = 1; tries < MAX_TIMEOUTS && random.chance(lossRate); tries++)
+      delayMs += timeoutMs * 2 ** tries;
+    return delayMs;
+  }
+
   // -------------------------------------------------------------- handshake
 
-  #sendSyn(remoteMachine: Machine, retryMs: number): void {
-    this.#trace('tcp-connect', remoteMachine, 0);
-    this.#sendPacket(HEADER_BYTES, () => this.#synArrives(remoteMachine), noReaction);
-    this.#synRetry = this.#components.process.laterInKernel(retryMs, () => {
-      this.#sendSyn(remoteMachine, retryMs * 2);
+  #sendSyn(remoteMachine: Machine, handshake: Handshake, retryMs: number): void {
+    const { machine } = this.#components;
+    this.#trace('tcp-connect', remoteMachine);
+    machine.nat?.noteSent('tcp', this.local.port, remoteMachine.ordinal, this.nowMs());
+    this.#sendControl(() => this.#synArrives(remoteMachine));
+    handshake.retry = this.#components.process.laterInKernel(retryMs, () => {
+      this.#sendSyn(remoteMachine, handshake, retryMs * 2);
     });
   }
 
@@ -231,7 +300,11 @@ export class TcpEndpoint implements TcpConnection, SendLink {
       this.#peer.#answerSyn();
       return;
     }
-    const listener = remoteMachine.listeners.at(this.remote.host, this.remote.port);
+    const { host, port } = this.remote;
+    const { ordinal } = this.#components.machine;
+    if (!this.#isLoopback && remoteMachine.nat?.mayReach('tcp', port, ordinal, this.nowMs()) === false)
+      return;
+    const listener = remoteMachine.listeners.at(host, port);
     if (listener === undefined) this.#refuse(remoteMachine);
     else this.#accept(listener);
   }
@@ -247,24 +320,18 @@ export class TcpEndpoint implements TcpConnection, SendLink {
   #answerSyn(): void {
     const client = this.#peer;
     if (client === undefined || this.#remoteMachine === undefined) return;
-    this.#trace('tcp-accept', this.#remoteMachine, 0);
-    this.#sendPacket(HEADER_BYTES, () => client.#establish(), noReaction);
+    this.#trace('tcp-accept', this.#remoteMachine);
+    this.#sendControl(() => client.#establish());
   }
 
   #refuse(remoteMachine: Machine): void {
-    this.#components.fabric.sendSegment(
-      remoteMachine,
-      this.#components.machine,
-      HEADER_BYTES,
-      0,
-      () => {
-        if (this.#phase !== 'connecting') return;
-        this.#isGone = true;
-        const { host, port } = this.remote;
-        this.#finish(new HostError('refused', `Nobody listens at port ${port} of ${host}.`));
-      },
-      noReaction,
-    );
+    const { fabric, machine } = this.#components;
+    fabric.sendControl(remoteMachine, machine, 0, () => {
+      if (this.#phase !== 'connecting') return;
+      this.#isGone = true;
+      const { host, port } = this.remote;
+      this.#finish(new HostError('refused', `Nobody listens at port ${port} of ${host}.`));
+    });
   }
 
   /** The answer to our SYN is here. */
@@ -274,15 +341,16 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     this.#endHandshake();
     this.#phase = 'opening';
     this.#sender.isOpen = true;
-    this.#pump();
+    this.#sender.pump();
     this.#components.process.enter(() => this.#open());
   }
 
   #endHandshake(): void {
-    for (const event of [this.#connectTimeout, this.#synRetry])
-      if (event !== undefined) this.#components.process.cancel(event);
-    this.#connectTimeout = undefined;
-    this.#synRetry = undefined;
+    if (this.#handshake === undefined) return;
+    const { timeout, retry } = this.#handshake;
+    this.#components.process.cancel(timeout);
+    if (retry !== undefined) this.#components.process.cancel(retry);
+    this.#handshake = undefined;
   }
 
   #open(): void {
@@ -294,45 +362,97 @@ export class TcpEndpoint implements TcpConnection, SendLink {
 
   // -------------------------------------------------------------- data
 
-  /** A chunk reaches this machine. */
+  /** A chunk reaches this machine's downlink. */
   #arrive(chunk: Chunk): void {
-    const { machine } = this.#components;
-    if (!machine.isOn) {
-      if (this.#peer !== undefined) this.#peer.#sender.noteLoss();
+    const { down } = this.#components.machine;
+    if (this.#arrivals !== undefined) {
+      this.#arrivals.wait(chunk, down);
       return;
     }
+    if (down.isUnlimited || this.#isLoopback) {
+      this.#receive(chunk);
+      return;
+    }
+    const now = this.nowMs();
+    const { wireBytes } = chunk;
+    const isSmall = chunk.lengthBytes <= SEGMENT_BYTES;
+    const passedMs = isSmall
+      ? down.passSmall(now - down.durationMs(wireBytes), wireBytes)
+      : down.passThrough(chunk.firstMs, wireBytes);
+    if (passedMs !== undefined && passedMs <= now) {
+      this.#receive(chunk);
+      return;
+    }
+    this.#arrivals = new Arrivals(this);
+    if (passedMs !== undefined) this.#arrivals.pass(chunk, passedMs);
+    else this.#arrivals.wait(chunk, down);
+  }
+
+  /** See ArrivalsOwner. */
+  receiveAt(timeMs: number, chunk: Chunk): void {
+    this.#components.machine.clock.queue.add(timeMs, () => {
+      this.#arrivals?.received();
+      if (this.#arrivals?.isOver === true) this.#arrivals = undefined;
+      if (this.#components.machine.isOn) this.#receive(chunk);
+      else this.#senderNotesLoss();
+    });
+  }
+
+  /** Tells the peer's kernel of what this machine, without power, does not acknowledge. */
+  #senderNotesLoss(): void {
+    if (this.#peer !== undefined) this.#peer.#sender.noteLoss();
+  }
+
+  /** A chunk has come over the downlink. */
+  #receive(chunk: Chunk): void {
     if (this.#isGone) {
       this.#sendReset();
       return;
     }
+    // What comes after something lost is not kept; what has come before is acknowledged once more.
+    if (chunk.offset > this.#receivedBytes) return;
     if (chunk.offset === this.#receivedBytes) {
-      chunk.hasArrived = true;
+      const { machine, trace } = this.#components;
+      const kind = chunk.isEnd ? 'tcp-end' : 'tcp-data';
+      trace.add(this.nowMs(), kind, this.#remoteMachine ?? machine, machine, chunk.lengthBytes);
       this.#receivedBytes += chunk.lengthBytes;
-      this.#components.trace.add(
-        this.nowMs(),
-        chunk.isEnd ? 'tcp-end' : 'tcp-data',
-        this.#remoteMachine ?? machine,
-        machine,
-        chunk.lengthBytes,
-      );
+      const slices = chunk.take();
       if (chunk.isEnd) this.#hasPeerEnded = true;
-      else this.#receiver.push(chunk.slices);
-      if (this.#phase === 'open') this.#components.process.enter(() => this.#deliver());
+      else this.#receiver.push(slices, chunk.lengthBytes);
+      this.#deliver();
     }
-    this.#acknowledge();
+    this.#acknowledge(chunk);
+  }
+
+  /** Whether the handler may be given more. */
+  get isOpen(): boolean {
+    return this.#phase === 'open' && !this.#isInputHeld;
   }
 
   #deliver(): void {
-    if (this.#phase !== 'open' || this.#handler === undefined) return;
     const handler = this.#handler;
-    this.#enter(() => this.#receiver.deliver(handler));
-    if (this.#phase !== 'open') return;
-    if (this.#ackLimit() > this.#ackableBytes) this.#acknowledge();
-    if (!this.#isInputOver || this.#isEndTold) return;
+    if (this.#phase !== 'open' || handler === undefined) return;
+    const { process } = this.#components;
+    if (process.state !== 'running') {
+      if (this.#isDeliveryHeld) return;
+      this.#isDeliveryHeld = true;
+      process.enter(() => {
+        this.#isDeliveryHeld = false;
+        this.#deliver();
+      });
+      return;
+    }
+    try {
+      this.#receiver.deliver(handler, this);
+    } catch (error) {
+      this.#fail(error);
+    }
+    if (this.#windowEnd - this.#toldWindowEnd >= RECEIVE_WINDOW_BYTES / 2) this.#tellWindow();
+    if (!this.#isInputOver || this.#isEndTold || this.#phase !== 'open') return;
     this.#isEndTold = true;
     if (handler.onEnd === undefined) this.close();
     else this.#enter(() => handler.onEnd?.());
-    this.afterPump();
+    this.#finishIfOver();
   }
 
   /** Whether the handler has been shown all that the peer will ever send. */
@@ -340,41 +460,47 @@ export class TcpEndpoint implements TcpConnection, SendLink {
     return this.#hasPeerEnded && this.#receiver.isShown && !this.#isInputHeld;
   }
 
-  /** What the process leaves in the kernel is acknowledged up to a window. */
-  #ackLimit(): number {
-    return Math.min(this.#receivedBytes, this.#receiver.deliveredBytes + TCP_WINDOW_BYTES);
+  /** What the process leaves in the kernel fills the window. */
+  get #windowEnd(): number {
+    return this.#receiver.deliveredBytes + RECEIVE_WINDOW_BYTES;
   }
 
-  #acknowledge(): void {
+  #acknowledge(chunk: Chunk): void {
     const peer = this.#peer;
     const remote = this.#remoteMachine;
     if (peer === undefined || remote === undefined || this.#isGone) return;
-    this.#ackableBytes = this.#hasPeerEnded ? this.#receivedBytes : this.#ackLimit();
-    const { fabric, machine, now } = this.#components;
-    if (fabric.paths.isCut(machine, remote)) peer.#sender.noteLoss();
-    else peer.#sender.ackArrivesAt(now() + fabric.paths.latencyMs(machine, remote), this.#ackableBytes);
-  }
-
-  /** Sends now; what the handler must hear of it comes later. */
-  #pump(): void {
-    this.#sender.pump();
-    this.afterPump();
-  }
-
-  afterPump(): void {
-    const { queuedBytes } = this.#sender;
-    if (this.#wasAboveHighWater && queuedBytes < this.highWaterBytes / 2) {
-      this.#wasAboveHighWater = false;
-      this.#components.process.later(0, () => {
-        if (this.#phase === 'open') this.#enter(() => this.#handler?.onDrain?.());
-      });
+    const { fabric, machine } = this.#components;
+    if (fabric.paths.isCut(machine, remote)) {
+      peer.#sender.noteLoss();
+      return;
     }
-    if (this.#sender.isEndSent && this.#isInputOver) this.#finish(undefined);
+    // A segment that found the window as it was, and the process that has read it since, are one answer.
+    this.#toldWindowEnd = Math.max(this.#toldWindowEnd, this.#windowEnd);
+    const ackAtMs = this.nowMs() + fabric.paths.latencyMs(machine, remote);
+    peer.#sender.ackArrivesAt(chunk, ackAtMs, this.#toldWindowEnd);
   }
 
-  #pumpSoon(): void {
-    if (this.#sender.queuedBytes > this.highWaterBytes) this.#wasAboveHighWater = true;
-    this.#pump();
+  /** Tells the sender that a process which had fallen behind has read on. */
+  #tellWindow(): void {
+    const peer = this.#peer;
+    const remote = this.#remoteMachine;
+    if (peer === undefined || remote === undefined || this.#isGone) return;
+    const { fabric, machine, process } = this.#components;
+    const windowEnd = this.#windowEnd;
+    this.#toldWindowEnd = windowEnd;
+    if (fabric.paths.isCut(machine, remote)) process.laterInKernel(WINDOW_PROBE_MS, () => this.#tellWindow());
+    else
+      machine.clock.queue.add(this.nowMs() + fabric.paths.latencyMs(machine, remote), () => {
+        if (fabric.paths.isCut(machine, remote))
+          process.laterInKernel(WINDOW_PROBE_MS, () => this.#tellWindow());
+        else peer.#sender.openWindow(windowEnd);
+      });
+  }
+
+  #pump(): void {
+    const sender = this.#sender;
+    sender.pump();
+    if (sender.queuedBytes > HIGH_WATER_BYTES) this.#wasAboveHighWater = true;
   }
 
   // -------------------------------------------------------------- ends
@@ -396,14 +522,18 @@ export class TcpEndpoint implements TcpConnection, SendLink {
   #sendReset(): void {
     const peer = this.#peer;
     if (peer === undefined || this.#remoteMachine === undefined) return;
-    this.#trace('tcp-reset', this.#remoteMachine, 0);
-    this.#sendPacket(HEADER_BYTES, () => peer.#resetArrives(), noReaction);
+    this.#trace('tcp-reset', this.#remoteMachine);
+    this.#sendControl(() => peer.#resetArrives());
   }
 
   #resetArrives(): void {
     if (this.#isGone || !this.#components.machine.isOn) return;
     this.#isGone = true;
     this.#finish(new HostError('reset', `${this.remote.host} broke the connection off.`));
+  }
+
+  #finishIfOver(): void {
+    if (this.#sender.isEndSent && this.#isInputOver) this.#finish(undefined);
   }
 
   /** Tells the process, once. An orderly end leaves the sender to have its last bytes acknowledged. */
@@ -421,6 +551,10 @@ export class TcpEndpoint implements TcpConnection, SendLink {
 
   // -------------------------------------------------------------- small things
 
+  get #isLoopback(): boolean {
+    return this.#remoteMachine === this.#components.machine;
+  }
+
   #canSend(): boolean {
     return this.#phase !== 'closed' && !this.#sender.wantsEnd && !this.#components.process.isDead;
   }
@@ -431,38 +565,38 @@ export class TcpEndpoint implements TcpConnection, SendLink {
       try {
         callback();
       } catch (error) {
-        // The Host's own verdict on the bytes is told to the handler, not reported as its mistake.
-        if (error instanceof HostError && error.code === 'too-large') {
-          this.destroy(error);
-          return;
-        }
-        this.#components.process.report(error);
-        this.destroy(new HostError('io', 'The handler of the connection threw.', { cause: error }));
+        this.#fail(error);
       }
     });
   }
 
-  #sendPacket(lengthBytes: number, arrive: () => void, lost: () => void): void {
-    const { fabric, machine } = this.#components;
-    if (this.#remoteMachine === undefined) return;
-    this.#notBeforeMs = fabric.sendSegment(
-      machine,
-      this.#remoteMachine,
-      lengthBytes,
-      this.#notBeforeMs,
-      arrive,
-      lost,
-    );
+  #fail(error: unknown): void {
+    // The Host's own verdict on the bytes is told to the handler, not reported as its mistake.
+    if (error instanceof HostError && error.code === 'too-large') {
+      this.destroy(error);
+      return;
+    }
+    this.#components.process.report(error);
+    this.destroy(new HostError('io', 'The handler of the connection threw.', { cause: error }));
   }
 
-  #trace(kind: 'tcp-connect' | 'tcp-accept' | 'tcp-reset', to: Machine, lengthBytes: number): void {
-    this.#components.trace.add(this.nowMs(), kind, this.#components.machine, to, lengthBytes);
+  #sendControl(arrive: () => void): void {
+    const { fabric, machine } = this.#components;
+    if (this.#remoteMachine === undefined) return;
+    this.#notBeforeMs = fabric.sendControl(machine, this.#remoteMachine, this.#notBeforeMs, arrive);
+  }
+
+  #trace(kind: 'tcp-connect' | 'tcp-accept' | 'tcp-reset', to: Machine): void {
+    this.#components.trace.add(this.nowMs(), kind, this.#components.machine, to, 0);
   }
 }
 
-function noReaction(): void {}
-
-/** With the headers of the segments it takes. */
-function wireBytes(lengthBytes: number): number {
-  return lengthBytes + Math.ceil(lengthBytes / SEGMENT_BYTES) * HEADER_BYTES;
+/** Headers and blocks by turns, as they lie in the stream. */
+function slicesOf(blocks: readonly OutgoingBlock[], extents: readonly Extent[]): Slice[] {
+  const slices: Slice[] = [];
+  for (const [i, { header }] of blocks.entries()) {
+    if (header.length > 0) slices.push(header);
+    if (extents[i]!.length > 0) slices.push(extents[i]!);
+  }
+  return slices;
 }

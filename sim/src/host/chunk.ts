@@ -1,0 +1,63 @@
+/**
+ * What one event moves of a simulated stream: a run of segments, up to several blocks. The same object lies
+ * with the sender until it is acknowledged and passes the links and the receiver, which notes in it when
+ * its acknowledgement will be back: acknowledgements cost no events.
+ */
+import type { Extent } from './extent.ts';
+
+/** Bytes that nobody changes any more. Payload is an extent, kept apart from the plain bytes around it. */
+export type Slice = Uint8Array | Extent;
+
+/** Payload of a segment on Ethernet, with TCP's timestamps, and the headers that it travels with. */
+export const SEGMENT_BYTES = 1_448;
+export const SEGMENT_HEADER_BYTES = 52;
+
+const NOTHING: Slice[] = [];
+
+export class Chunk {
+  /** Place of its first byte in the stream. */
+  readonly offset: number;
+  /** The end of a stream takes one place in it, as in TCP, and has no slices. */
+  readonly isEnd: boolean;
+  readonly sentAtMs: number;
+  lengthBytes: number;
+  slices: Slice[] = [];
+  /** When its first byte gets to the far link. */
+  firstMs = 0;
+  /** When the sender learns that it arrived, and up to where it may send then. */
+  ackAtMs = Number.POSITIVE_INFINITY;
+  windowEnd = 0;
+  /** Found a full queue on its way: the sender is to slow down. */
+  isMarked = false;
+  hasArrived = false;
+  /** Sent after it, and unacknowledged too. */
+  next: Chunk | undefined;
+
+  constructor(offset: number, sentAtMs: number, isEnd: boolean) {
+    this.offset = offset;
+    this.sentAtMs = sentAtMs;
+    this.isEnd = isEnd;
+    this.lengthBytes = isEnd ? 1 : 0;
+  }
+
+  get endOffset(): number {
+    return this.offset + this.lengthBytes;
+  }
+
+  /** With the headers of the segments it takes. */
+  get wireBytes(): number {
+    return wireBytes(this.lengthBytes);
+  }
+
+  /** The receiver takes the bytes over. */
+  take(): Slice[] {
+    const { slices } = this;
+    this.slices = NOTHING;
+    this.hasArrived = true;
+    return slices;
+  }
+}
+
+export function wireBytes(lengthBytes: number): number {
+  return lengthBytes + Math.ceil(lengthBytes / SEGMENT_BYTES) * SEGMENT_HEADER_BYTES;
+}
