@@ -164,7 +164,8 @@ describe('links', () => {
       expect(total / 20e6).toBeGreaterThan(0.99);
       expect(total / 20e6).toBeLessThan(1.01);
       for (const share of shares) expect(share / total).toBeCloseTo(0.25, 1);
-      for (const share of shares.slice(0, 3)) expect(share / shares[0]!).toBeCloseTo(1, 2);
+      // Streams are at most a turn of 10 ms apart.
+      for (const share of shares.slice(0, 3)) expect(Math.abs(share - shares[0]!)).toBeLessThan(42_500);
     }));
 
   test('a new rate counts at once, for what is on the link too', () =>

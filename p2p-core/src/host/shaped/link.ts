@@ -16,7 +16,7 @@ export interface Flow {
 }
 
 /** How long a chunk may have the link, where that is no less than a few packets and no more than Linux's largest. */
-const CHUNK_MS = 4;
+const CHUNK_MS = 10;
 const LEAST_CHUNK_BYTES = 2_896;
 const LARGEST_CHUNK_BYTES = 65_536;
 /** A flow that comes back so soon has not left the link idle: it took this long to hear that its turn was over. */
