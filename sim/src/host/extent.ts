@@ -79,11 +79,15 @@ export class RealExtent implements Extent {
 export class SyntheticSource {
   readonly seed: string;
   tables: DigestTable[] | undefined;
-  readonly #keys: readonly [number, number, number];
+  readonly #low: number;
+  readonly #high: number;
+  readonly #last: number;
 
   constructor(seed: string) {
     this.seed = seed;
-    this.#keys = [fnv1a(seed, 0x811c9dc5), fnv1a(seed, 0x9747b28c), fnv1a(seed, 0x3c6ef372)];
+    this.#low = fnv1a(seed, 0x811c9dc5);
+    this.#high = fnv1a(seed, 0x9747b28c);
+    this.#last = fnv1a(seed, 0x3c6ef372);
   }
 
   /** Noise for tests and for handlers that look at payload; nothing here resists an adversary. */
@@ -103,10 +107,9 @@ export class SyntheticSource {
 
   /** Word number `index` of the content: a counter, mixed by the finaliser of MurmurHash3 (Appleby). */
   #word(index: number): number {
-    const [low, high, last] = this.#keys;
-    let word = mixed((index ^ low) | 0);
-    word = mixed((word + Math.imul(Math.floor(index / 2 ** 32) + high, 0x9e3779b1)) | 0);
-    return mixed(word ^ last);
+    let word = mixed((index ^ this.#low) | 0);
+    word = mixed((word + Math.imul(Math.floor(index / 2 ** 32) + this.#high, 0x9e3779b1)) | 0);
+    return mixed(word ^ this.#last);
   }
 }
 
