@@ -33,12 +33,12 @@ const timeSentence = 'Write a time with its unit, as in 250ms, 1.5s, 2m or 1h.';
 
 /** Bytes: `64 MiB`, `1.5 GB`, or a number. */
 export const Size = z
-  .union([z.int().min(0), amount(byteUnits, sizeSentence)], { error: sizeSentence })
+  .union([z.int().min(0, sizeSentence), amount(byteUnits, sizeSentence)], { error: sizeSentence })
   .describe('A size: a number of bytes, or text as in 64 MiB or 1.5 GB.');
 
 /** Bytes per second: `10 Mbit/s`, `500 kB/s`, or a number. */
 export const Rate = z
-  .union([z.number().min(0), amount(rateUnits, rateSentence)], { error: rateSentence })
+  .union([z.number().min(0, rateSentence), amount(rateUnits, rateSentence)], { error: rateSentence })
   .describe('A rate: a number of bytes a second, or text as in 10 Mbit/s or 500 kB/s.');
 
 /** Milliseconds: `250ms`, `1.5s`, `2m`, `1h`. A number alone does not say its unit, and is refused unless it is 0. */

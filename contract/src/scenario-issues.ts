@@ -1,6 +1,6 @@
 /** From what zod finds wrong in a scenario to a field and a sentence for whoever wrote it. */
 import type * as z from 'zod';
-import { spokenField } from './spoken.ts';
+import { inSpokenWords, spokenField } from './spoken.ts';
 
 export interface ScenarioIssue {
   /** Of the field, in the words of the file; empty for the whole. */
@@ -39,6 +39,10 @@ function sentence(found: Issue): string {
       return found.input === undefined && found.message.includes('received undefined')
         ? 'This must be given.'
         : capital(found.message.replace(/^Invalid input: /, ''));
+    case 'invalid_union':
+      return found.errors.flat().some(({ message }) => message.includes('received undefined'))
+        ? `This must be given. ${capital(found.message)}`
+        : capital(found.message);
     case 'too_small':
     case 'too_big':
       return limitSentence(found);
@@ -61,7 +65,9 @@ function unknownField(key: string): string {
     : `There is no field ${key} here: write ${name}, and the unit with the value.`;
 }
 
-function capital(text: string): string {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+/** A sentence, in the words of the file. Names of fields and nodes keep their first letter. */
+function capital(message: string): string {
+  const text = inSpokenWords(message);
+  const whole = /^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

@@ -8,7 +8,7 @@ import { ClusterSpec } from './cluster.ts';
 import { controlApiNode, Fault } from './fault.ts';
 import { Role, SlotName } from './identity.ts';
 import { NetworkSpec } from './network.ts';
-import { spoken, spokenField } from './spoken.ts';
+import { inSpokenWords, spoken, spokenField } from './spoken.ts';
 
 export const RunnerName = z.enum(['sim', 'process']);
 export type RunnerName = z.infer<typeof RunnerName>;
@@ -17,10 +17,10 @@ const longestMs = 30 * 86_400_000;
 const TimeMs = z.number().min(0).max(longestMs);
 const Share = z.number().min(0).max(1);
 
+const nodeSentence = 'Name a slot as in peer-3, or bootstrap, peer, leader, control-api.';
+
 /** One word: a slot, a role for all of its slots, who leads at that moment, or the control API. */
-const NodeWord = z.union([SlotName, Role, z.literal('leader'), z.literal(controlApiNode)], {
-  error: 'name a slot as in peer-3, or bootstrap, peer, leader, control-api',
-});
+const NodeWord = z.string().regex(/^((bootstrap|peer)(-[1-9][0-9]{0,5})?|leader|control-api)$/, nodeSentence);
 
 /** So many of a role, drawn by the seed of the run. */
 const SomeNodes = z.strictObject({ some: z.int().min(1).max(10_000), of: Role });
@@ -36,9 +36,7 @@ export const NodeSelector = z
         .min(1)
         .max(1_000),
     ],
-    {
-      error: 'name a slot as in peer-3, or bootstrap, peer, leader, control-api, or {some: 3, of: peer}',
-    },
+    { error: `${nodeSentence} Or so many by chance, as in {some: 3, of: peer}.` },
   )
   .describe(
     'Nodes: a slot, a role, leader, control-api, {some: 3, of: peer} drawn by the seed, or a list of these.',
@@ -311,9 +309,4 @@ function peersAdded(timeline: readonly TimelineEntry[]): number {
 function isPeerUpTo(slot: string, peers: number): boolean {
   const [role, ordinal] = slot.split('-');
   return role === 'peer' && Number(ordinal) <= peers;
-}
-
-/** `say delayMs or lossRate` gives `say delay or lossRate`. */
-function inSpokenWords(message: string): string {
-  return message.replace(/\b[a-z][A-Za-z]*(?:Ms|BytesPerSecond)\b/g, (name) => spokenField(name).name);
 }

@@ -111,3 +111,8 @@ export function sayTime(ms: number): string {
   if (ms !== 0 && ms % 60_000 === 0) return `${ms / 60_000}m`;
   return ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`;
 }
+
+/** `say delayMs or lossRate` gives `say delay or lossRate`. */
+export function inSpokenWords(message: string): string {
+  return message.replace(/\b[a-z][A-Za-z]*(?:Ms|BytesPerSecond)\b/g, (name) => spokenField(name).name);
+}

@@ -19,7 +19,7 @@ import {
 } from '@skep/control-api/experiments';
 import { controlAddress } from '../cluster/cluster-world.ts';
 import { ClusterWorld, safetyInvariants } from '../cluster/index.ts';
-import { RandomStream, type TraceEntry } from '../host/index.ts';
+import type { TraceEntry } from '../host/index.ts';
 import { linkOptions, networkOptions } from './network.ts';
 
 export interface SimRunOptions {
@@ -126,8 +126,9 @@ function contentIn(cluster: ClusterWorld, seed: string): ContentPort {
       const hosts = seeds.map((slot) => cluster.machineIn(slot)?.host);
       const [first] = hosts;
       if (first === undefined) throw new Error(`There is no machine in ${seeds[0]} to put ${name} on.`);
-      const content = new RandomStream(seed, `content/${name}`).bytes(bytes);
-      for (const host of hosts) await host?.files.writeAtomic(`${contentRoot}/${name}`, content);
+      for (const host of hosts) {
+        host?.disk.putSynthetic(`${contentRoot}/${name}`, { seed: `${seed}/${name}`, length: bytes });
+      }
       return describeContent(first, { contentRoot, name });
     },
   };
