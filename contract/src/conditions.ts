@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 
-const longestDelayMs = 600_000;
+export const longestDelayMs = 600_000;
 /** Beyond a cluster's largest size, its control API included. */
 export const mostRemotes = 11_000;
 

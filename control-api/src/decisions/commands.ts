@@ -35,12 +35,15 @@ export function commandsFor(
   return commands;
 }
 
+/**
+ * An infohash stands for the metainfo, and a fault's id for what it does to the machine: both can be large. Its
+ * age changes all the time.
+ */
+const namedOtherwise: ReadonlySet<string> = new Set(['metainfo', 'conditions', 'ageMs']);
+
 /** A short name of a list of commands: equal exactly if they are. `hash` is SHA-256 to hexadecimal. */
 export function revisionOf(commands: readonly Command[], hash: (text: string) => string): string {
-  // An infohash already stands for the metainfo, which can be megabytes; ages change all the time.
-  const text = JSON.stringify(commands, (key, value) =>
-    key === 'metainfo' || key === 'ageMs' ? true : value,
-  );
+  const text = JSON.stringify(commands, (key, value) => (namedOtherwise.has(key) ? true : value));
   return hash(text).slice(0, 16);
 }
 

@@ -1,5 +1,5 @@
 import {
-  type Conditions,
+  Conditions,
   combineConditions,
   Fault,
   NetworkSpec,
@@ -127,6 +127,11 @@ describe('a degradation', () => {
     expect(there?.link).toBeUndefined();
     expect(fates(there)).toEqual({ 'peer-1': path });
     expect(ofFault(fault, 'bootstrap-1')).toBeUndefined();
+  });
+
+  it('of any size makes conditions that a node takes', () => {
+    const fault = { kind: 'degrade', nodes: ['peer-1'], forMs: 9, delayMs: 600_000, jitterMs: 600_000 };
+    expect(Conditions.parse(ofFault(fault, 'peer-1'))).toEqual(ofFault(fault, 'peer-1'));
   });
 
   it('of links alone concerns nobody else', () => {

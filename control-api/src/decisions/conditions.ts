@@ -12,9 +12,9 @@ import {
   type FaultNode,
   latencyBetweenMs,
   linkOf,
+  longestDelayMs,
   type NetworkSpec,
   type PathConditions,
-  type PathImpairments,
 } from '@skep/contract';
 import type { ClusterState } from './decision.ts';
 import type { SlotRow } from './rows.ts';
@@ -30,7 +30,12 @@ export interface Surroundings {
 type Path = Omit<PathConditions, 'with'>;
 type Slots = ClusterState['slots'];
 
+/** Every report of every machine asks what its faults are: with thousands of nodes in one it must not be derived anew. */
 const sets = new WeakMap<readonly FaultNode[], ReadonlySet<FaultNode>>();
+const derived = new WeakMap<
+  Fault,
+  { surroundings: Surroundings; named: Conditions | undefined; other: Conditions | undefined }
+>();
 
 /** The network that the slot stands in while nothing is wrong; `{}` where it is as the spec asks already. */
 export function baseConditions(
@@ -74,31 +79,58 @@ function pathsByLatency(network: NetworkSpec, slots: Slots, slot: SlotRow): [num
   return [...byLatency];
 }
 
-/** What a fault does to a slot's machine by itself; undefined if nothing. */
+/** Whether a fault names the slot, or has it at the other end, or is nothing to it. */
+type Side = 'named' | 'other' | 'none';
+
+/**
+ * What a fault does to a slot's machine by itself; undefined if nothing. It is the same for all slots of one
+ * side and as long as the fault lasts, so it is derived once.
+ */
 export function faultConditions(
   fault: Fault,
   slots: Slots,
   slot: string,
   surroundings: Surroundings,
 ): Conditions | undefined {
+  const side = sideOf(fault, slot);
+  if (side === 'none') return undefined;
+  let known = derived.get(fault);
+  if (known?.surroundings !== surroundings) {
+    const ofSide = (each: 'named' | 'other') => sideConditions(fault, each, slots, surroundings);
+    known = { surroundings, named: ofSide('named'), other: ofSide('other') };
+    derived.set(fault, known);
+  }
+  return known[side];
+}
+
+function sideOf(fault: Fault, slot: string): Side {
+  if (setOf(fault.nodes).has(slot)) return 'named';
+  if (fault.kind !== 'partition' && fault.kind !== 'degrade') return 'none';
+  const others = fault.kind === 'partition' ? fault.from : fault.with;
+  return others === undefined || setOf(others).has(slot) ? 'other' : 'none';
+}
+
+function sideConditions(
+  fault: Fault,
+  side: 'named' | 'other',
+  slots: Slots,
+  surroundings: Surroundings,
+): Conditions | undefined {
   switch (fault.kind) {
-    case 'clock': {
-      const { nodes, skewMs } = fault;
-      return setOf(nodes).has(slot) ? { clock: { skewMs } } : undefined;
-    }
+    case 'clock':
+      return { clock: { skewMs: fault.skewMs } };
     case 'disk': {
-      const { kind: _kind, forMs: _forMs, nodes, ...disk } = fault;
-      return setOf(nodes).has(slot) ? { disk } : undefined;
+      const { kind: _kind, forMs: _forMs, nodes: _nodes, ...disk } = fault;
+      return { disk };
     }
     case 'partition': {
       const { nodes, from, way } = fault;
-      const cut = setOf(nodes).has(slot) || way === 'both' ? way : way === 'in' ? 'out' : 'in';
-      const ends = { nodes, others: from, slot };
-      return pathsOnly(pathsOf(ends, slots, surroundings, { cut }, { cut }));
+      const cut = side === 'named' || way === 'both' ? way : way === 'in' ? 'out' : 'in';
+      return nonEmpty({ paths: pathsOf({ nodes, others: from, side }, slots, surroundings, { cut }) });
     }
     case 'degrade': {
       const {
-        kind: _,
+        kind: _kind,
         forMs: _forMs,
         nodes,
         with: others,
@@ -107,13 +139,11 @@ export function faultConditions(
         ...rest
       } = fault;
       const path = withoutAbsent(rest);
-      const rates = withoutAbsent({ upBytesPerSecond, downBytesPerSecond });
-      const link = setOf(nodes).has(slot) && Object.keys(rates).length > 0 ? { link: rates } : {};
-      const worse = Object.keys(path).length > 0;
-      const ends = { nodes, others, slot };
-      const paths = worse ? pathsOf(ends, slots, surroundings, path, bothWays(path)) : [];
-      const conditions = { ...link, ...pathsOnly(paths) };
-      return Object.keys(conditions).length > 0 ? conditions : undefined;
+      const isWorse = Object.keys(path).length > 0;
+      return nonEmpty({
+        link: side === 'named' ? withoutAbsent({ upBytesPerSecond, downBytesPerSecond }) : {},
+        paths: isWorse ? pathsOf({ nodes, others, side }, slots, surroundings, path) : [],
+      });
     }
     default:
       return undefined;
@@ -124,27 +154,28 @@ interface Ends {
   readonly nodes: readonly FaultNode[];
   /** Missing for all others. */
   readonly others: readonly FaultNode[] | undefined;
-  readonly slot: string;
+  /** Whose paths. */
+  readonly side: 'named' | 'other';
 }
 
-/** The paths between `nodes` and `others` that begin at the slot, as that end has to bear them. */
+/** The paths between `nodes` and `others` that begin at a side, as that end bears them. */
 function pathsOf(
-  { nodes, others, slot }: Ends,
+  { nodes, others, side }: Ends,
   slots: Slots,
-  surroundings: Surroundings,
+  { controlApiHosts }: Surroundings,
   path: Path,
-  toControlApi: Path,
 ): PathConditions[] {
   const named = setOf(nodes);
+  const toControlApi = bothWays(path);
   const towards = (remotes: readonly FaultNode[]): PathConditions[] => [
     ...pathTowards(hostsOf(remotes, slots), path),
-    ...(remotes.includes(controlApiNode) ? pathTowards(surroundings.controlApiHosts, toControlApi) : []),
+    ...(remotes.includes(controlApiNode) ? pathTowards(controlApiHosts, toControlApi) : []),
   ];
-  if (!named.has(slot)) return others === undefined || setOf(others).has(slot) ? towards(nodes) : [];
+  if (side === 'other') return towards(nodes);
   if (others !== undefined) return towards(others.filter((other) => !named.has(other)));
   return [
     ...pathTowards(hostsOf(nodes, slots), {}),
-    ...pathTowards(surroundings.controlApiHosts, named.has(controlApiNode) ? {} : toControlApi),
+    ...pathTowards(controlApiHosts, named.has(controlApiNode) ? {} : toControlApi),
     { with: 'any', ...path },
   ];
 }
@@ -157,12 +188,17 @@ function pathTowards(hosts: readonly string[], path: Path): PathConditions[] {
   return hosts.length === 0 ? [] : [{ with: hosts, ...path }];
 }
 
-function pathsOnly(paths: readonly PathConditions[]): Conditions | undefined {
-  return paths.length === 0 ? undefined : { paths };
+function nonEmpty({ link = {}, paths = [] }: Pick<Conditions, 'link' | 'paths'>): Conditions | undefined {
+  const conditions = {
+    ...(Object.keys(link).length === 0 ? {} : { link }),
+    ...(paths.length === 0 ? {} : { paths }),
+  };
+  return Object.keys(conditions).length === 0 ? undefined : conditions;
 }
 
-function bothWays(path: PathImpairments): Path {
-  const twice = (amount: number | undefined) => (amount === undefined ? undefined : amount * 2);
+function bothWays(path: Path): Path {
+  const twice = (amount: number | undefined) =>
+    amount === undefined ? undefined : Math.min(amount * 2, longestDelayMs);
   const either = (rate: number | undefined) => (rate === undefined ? undefined : 1 - (1 - rate) ** 2);
   return withoutAbsent({
     ...path,
@@ -172,7 +208,6 @@ function bothWays(path: PathImpairments): Path {
   });
 }
 
-/** A fault's list is looked into for every report of every machine. */
 function setOf(nodes: readonly FaultNode[]): ReadonlySet<string> {
   const known = sets.get(nodes);
   if (known !== undefined) return known;
