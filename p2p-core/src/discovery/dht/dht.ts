@@ -96,7 +96,7 @@ class SocketDht implements Dht {
   readonly #joining: Joining;
   readonly #search: SearchComponents;
   /** What runs until it is cancelled: ended by `close`. */
-  readonly #running = new Set<{ cancel(): void }>();
+  readonly #running: { cancel(): void }[] = [];
   #maintenance: Timer;
   #isClosed = false;
 
@@ -149,7 +149,7 @@ class SocketDht implements Dht {
       onPeers,
       repeat,
       onDone: (found) => {
-        if (repeat === undefined) this.#running.delete(search);
+        if (repeat === undefined) this.#forget(search);
         onDone?.(found);
       },
     });
@@ -188,8 +188,7 @@ class SocketDht implements Dht {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const task of this.#running) task.cancel();
-    this.#running.clear();
+    for (const task of this.#running.splice(0)) task.cancel();
     this.#maintenance.cancel();
     this.#joining.close();
     this.#node.close();
@@ -197,9 +196,9 @@ class SocketDht implements Dht {
   }
 
   #run(task: { cancel(): void }): () => void {
-    this.#running.add(task);
+    this.#running.push(task);
     return () => {
-      this.#running.delete(task);
+      this.#forget(task);
       task.cancel();
     };
   }
@@ -208,6 +207,11 @@ class SocketDht implements Dht {
     if (this.#isClosed) throw new HostError('closed', 'this DHT node is closed; create another');
     if (infoHash.length !== ID_LENGTH)
       throw new RangeError(`a v1 infohash has ${ID_LENGTH} bytes, not ${infoHash.length}`);
+  }
+
+  #forget(task: { cancel(): void }): void {
+    const index = this.#running.indexOf(task);
+    if (index >= 0) this.#running.splice(index, 1);
   }
 
   #maintain(): void {

@@ -23,6 +23,8 @@ export const MAX_OUTSTANDING = 512;
 const BATCH = 32;
 
 export interface Transaction<T> {
+  /** The transaction id as a number. */
+  readonly key: number;
   readonly address: Address;
   readonly context: T;
   readonly sentAtMs: number;
@@ -34,7 +36,11 @@ const newId = new Uint8Array(TRANSACTION_ID_LENGTH);
 
 export class Transactions<T> {
   readonly #random: Random;
-  readonly #outstanding = new Map<number, Transaction<T>>();
+  /**
+   * In the order they began. Seldom more than a few, for which a list is the fastest table; and a Map that is filled
+   * and emptied all the time leaves tables behind, each holding on to what came after it.
+   */
+  readonly #outstanding: Transaction<T>[] = [];
   #drawn: Uint8Array = new Uint8Array(0);
   #nextDrawn = 0;
   #smoothedMs = 0;
@@ -46,7 +52,7 @@ export class Transactions<T> {
   }
 
   get outstanding(): number {
-    return this.#outstanding.size;
+    return this.#outstanding.length;
   }
 
   /** How long an answer may take before its query counts as slow, in ms; what is learnt holds for queries under way too. */
@@ -59,21 +65,21 @@ export class Transactions<T> {
    * borrowed until the next call.
    */
   begin(address: Address, context: T, nowMs: number): Uint8Array | undefined {
-    if (this.#outstanding.size >= MAX_OUTSTANDING) return undefined;
+    if (this.#outstanding.length >= MAX_OUTSTANDING) return undefined;
     do this.#drawId();
-    while (this.#outstanding.has(numberOf(newId)));
-    this.#outstanding.set(numberOf(newId), { address, context, sentAtMs: nowMs, isSlow: false });
+    while (this.#indexOf(numberOf(newId)) >= 0);
+    this.#outstanding.push({ key: numberOf(newId), address, context, sentAtMs: nowMs, isSlow: false });
     return newId;
   }
 
   /** Closes and returns the transaction that this answer belongs to; undefined if it belongs to none. */
   match(id: Uint8Array, from: Address, nowMs: number): Transaction<T> | undefined {
     if (id.length !== TRANSACTION_ID_LENGTH) return undefined;
-    const key = numberOf(id);
-    const transaction = this.#outstanding.get(key);
-    if (transaction === undefined) return undefined;
+    const index = this.#indexOf(numberOf(id));
+    if (index < 0) return undefined;
+    const transaction = this.#outstanding[index]!;
     if (transaction.address.port !== from.port || transaction.address.host !== from.host) return undefined;
-    this.#outstanding.delete(key);
+    this.#outstanding.splice(index, 1);
     this.#measure(nowMs - transaction.sentAtMs);
     return transaction;
   }
@@ -81,7 +87,7 @@ export class Transactions<T> {
   /** When `expire` has something to do next; undefined if nothing is under way. */
   nextDeadlineMs(): number | undefined {
     let earliestMs: number | undefined;
-    for (const { isSlow, sentAtMs } of this.#outstanding.values()) {
+    for (const { isSlow, sentAtMs } of this.#outstanding) {
       const deadlineMs = sentAtMs + (isSlow ? ANSWER_TIMEOUT_MS : this.#slowAfterMs);
       if (earliestMs === undefined || deadlineMs < earliestMs) earliestMs = deadlineMs;
     }
@@ -92,21 +98,28 @@ export class Transactions<T> {
   expire(nowMs: number): { slow: Transaction<T>[]; failed: Transaction<T>[] } {
     const slow: Transaction<T>[] = [];
     const failed: Transaction<T>[] = [];
-    for (const [key, transaction] of this.#outstanding) {
-      if (nowMs >= transaction.sentAtMs + ANSWER_TIMEOUT_MS) {
-        this.#outstanding.delete(key);
-        failed.push(transaction);
-      } else if (!transaction.isSlow && nowMs >= transaction.sentAtMs + this.#slowAfterMs) {
+    for (const transaction of this.#outstanding) {
+      if (nowMs >= transaction.sentAtMs + ANSWER_TIMEOUT_MS) failed.push(transaction);
+      else if (!transaction.isSlow && nowMs >= transaction.sentAtMs + this.#slowAfterMs) {
         transaction.isSlow = true;
         slow.push(transaction);
       }
     }
+    // They began in order of time, so those that have failed lie in front.
+    this.#outstanding.splice(0, failed.length);
     return { slow, failed };
   }
 
   /** Forgets all; nobody is told. */
   clear(): void {
-    this.#outstanding.clear();
+    this.#outstanding.length = 0;
+  }
+
+  #indexOf(key: number): number {
+    const outstanding = this.#outstanding;
+    for (let index = 0; index < outstanding.length; index++)
+      if (outstanding[index]!.key === key) return index;
+    return -1;
   }
 
   #drawId(): void {
