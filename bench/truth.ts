@@ -1,131 +1,18 @@
 /**
- * Does the simulator tell the truth? The same small swarms by real processes on links that the kernel shapes
- * (network namespaces, tbf, a delaying relay) and in the simulator: median and last completion beside each other.
+ * Does the simulator tell the truth? The same swarms by real processes and in the simulator, median and last
+ * completion beside each other: on links that the kernel shapes, and under ShapedHost.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createNodeHost } from '@skep/p2p-core/host/node';
-import { createMetainfo, encodeMetainfo } from '@skep/p2p-core/metainfo';
-import { median, writeRandomFile } from './measure.ts';
-import { openLab } from './truth/lab.ts';
-import { type Client, runSwarm } from './truth/peers.ts';
-import { simulateSwarm } from './truth/simulated.ts';
+import { compareWithKernel } from './truth/kernel.ts';
+import { compareWithProcesses } from './truth/shaped.ts';
 
 const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '3' },
-    mib: { type: 'string', default: '64' },
-    mbit: { type: 'string', default: '20' },
-    'delay-ms': { type: 'string', default: '25' },
-  },
+  options: { rounds: { type: 'string', default: '3' }, part: { type: 'string', default: 'all' } },
 });
 const rounds = Number(values.rounds);
-const lengthBytes = Number(values.mib) * 2 ** 20;
-const upBytesPerSecond = (Number(values.mbit) * 1e6) / 8;
-const downBytesPerSecond = 4 * upBytesPerSecond;
-const delayMs = Number(values['delay-ms']);
-
-const swarms: readonly { readonly seed: Client; readonly leech: Client; readonly leeches: number }[] = [
-  { seed: 'skep', leech: 'skep', leeches: 1 },
-  { seed: 'skep', leech: 'skep', leeches: 4 },
-  { seed: 'libtorrent', leech: 'skep', leeches: 1 },
-  { seed: 'libtorrent', leech: 'skep', leeches: 4 },
-  { seed: 'libtorrent', leech: 'libtorrent', leeches: 1 },
-  { seed: 'libtorrent', leech: 'libtorrent-1s', leeches: 1 },
-  { seed: 'libtorrent', leech: 'libtorrent-1s', leeches: 4 },
-  { seed: 'libtorrent', leech: 'libtorrent', leeches: 4 },
-];
-
-/** max(F/us, F/dmin, N·F/(us+Σui)): no swarm can finish earlier. */
-function boundSeconds(leeches: number): number {
-  return Math.max(
-    lengthBytes / upBytesPerSecond,
-    lengthBytes / downBytesPerSecond,
-    (leeches * lengthBytes) / (upBytesPerSecond * (1 + leeches)),
-  );
+if (!(rounds >= 1) || !['all', 'kernel', 'shaped'].includes(values.part)) {
+  console.error('npm run bench -- truth [--part kernel|shaped|all] [--rounds N]');
+  process.exit(2);
 }
-
-const directory = mkdtempSync(join(tmpdir(), 'skep-truth-'));
-try {
-  await compare();
-} finally {
-  rmSync(directory, { recursive: true, force: true });
-}
-
-async function compare(): Promise<void> {
-  mkdirSync(join(directory, 'content'));
-  const contentPath = join(directory, 'content', 'content.bin');
-  writeRandomFile(contentPath, lengthBytes);
-  const host = createNodeHost({ workers: 1 });
-  const metainfo = await createMetainfo(host, contentPath);
-  await host.close();
-  const torrentPath = join(directory, 'content.torrent');
-  writeFileSync(torrentPath, encodeMetainfo(metainfo));
-  const content = new Uint8Array(readFileSync(contentPath));
-
-  console.log(
-    `${values.mib} MiB, ${values.mbit} Mbit/s up, four times that down, ${delayMs} ms one way; seconds, medians of ${rounds}\n`,
-  );
-  console.log(
-    'seed        leeches             bound   real: median   last   simulated: median   last   simulated/real',
-  );
-  for (const { seed, leech, leeches } of swarms) {
-    const clients: Client[] = [seed, ...Array.from({ length: leeches }, () => leech)];
-    const real: number[][] = [];
-    const simulated: number[][] = [];
-    for (let round = 1; round <= rounds; round++) {
-      real.push(await inLab(clients, contentPath, torrentPath));
-      const swarm = {
-        seed: round,
-        metainfo,
-        content,
-        leeches,
-        upBytesPerSecond,
-        downBytesPerSecond,
-        delayMs,
-      };
-      simulated.push(await simulateSwarm(swarm));
-    }
-    const [realMedian, realLast] = [median(real.map(median)), median(real.map(last))];
-    const [simMedian, simLast] = [median(simulated.map(median)), median(simulated.map(last))];
-    const cells = [
-      seed.padEnd(11),
-      `${leeches} x ${leech}`.padEnd(17),
-      boundSeconds(leeches).toFixed(1).padStart(7),
-      realMedian.toFixed(1).padStart(14),
-      realLast.toFixed(1).padStart(6),
-      simMedian.toFixed(1).padStart(19),
-      simLast.toFixed(1).padStart(6),
-      `${(simMedian / realMedian).toFixed(2)} ${(simLast / realLast).toFixed(2)}`.padStart(16),
-    ];
-    console.log(cells.join(' '));
-  }
-}
-
-async function inLab(
-  clients: readonly Client[],
-  contentPath: string,
-  torrentPath: string,
-): Promise<number[]> {
-  const swarmDirectory = mkdtempSync(join(directory, 'swarm-'));
-  mkdirSync(join(swarmDirectory, '0'));
-  writeFileSync(join(swarmDirectory, '0', 'content.bin'), readFileSync(contentPath));
-  const lab = await openLab({
-    machines: clients.length,
-    upBytesPerSecond: () => upBytesPerSecond,
-    downBytesPerSecond: () => downBytesPerSecond,
-    delayMs,
-  });
-  try {
-    return await runSwarm(lab, { clients, directory: swarmDirectory, torrentPath });
-  } finally {
-    await lab.close();
-    rmSync(swarmDirectory, { recursive: true, force: true });
-  }
-}
-
-function last(seconds: readonly number[]): number {
-  return Math.max(...seconds);
-}
+if (values.part !== 'shaped') await compareWithKernel(rounds);
+if (values.part !== 'kernel') compareWithProcesses(rounds);
