@@ -99,6 +99,24 @@ describe('faults', () => {
   });
 });
 
+describe('a control API', () => {
+  it('can give every cluster a network, so that every fault can be done', async () => {
+    world = await createWorld(1, { alwaysShaped: true });
+    await createServing({});
+    expect(await inject(partition)).toMatchObject({ state: 'active' });
+  });
+
+  it('that does not know its own address is not named in vain', async () => {
+    world = await createWorld(1, { baseUrl: () => 'http://nowhere.invalid' });
+    await createServing();
+    expect(world.troubles.join()).toContain('faults cannot name the control API');
+    await expect(inject({ ...partition, from: ['control-api'] })).rejects.toMatchObject({
+      problem: { code: 'fault-not-possible' },
+    });
+    expect(await inject({ ...partition, from: undefined })).toMatchObject({ state: 'active' });
+  });
+});
+
 describe('what nodes endure', () => {
   it('rides on the answer to a held report as soon as it begins, and again as soon as it ends', async () => {
     const { peer, other, bootstrap } = await createServing();

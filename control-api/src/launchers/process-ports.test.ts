@@ -57,3 +57,19 @@ it('gives ports again whose slots are no more, but not before who asked could sa
   launcher.close();
   await node.close();
 });
+
+const isLinux = process.platform === 'linux';
+it.skipIf(!isLinux)(
+  'gives each slot a host of its own, whoever asks at the same time, and says when there are too few',
+  async () => {
+    const host = createNodeHost();
+    const launcher = new ProcessLauncher({ host }, { directory: '/nowhere', agentProgram: '/nothing' });
+    const own = { ownHosts: true };
+    const given = (await Promise.all([1, 2, 3].map(() => launcher.allocate(3, [], own)))).flat();
+    expect(new Set(given.map(({ listen }) => listen.host)).size).toBe(9);
+    for (const { listen } of given) expect(listen.host).toMatch(/^127\.77\./);
+    await expect(launcher.allocate(40_000, [], own)).rejects.toMatchObject({ code: 'no-free-address' });
+    launcher.close();
+    await host.close();
+  },
+);

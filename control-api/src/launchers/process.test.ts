@@ -28,6 +28,7 @@ async function createWorld(): Promise<LauncherWorld & { directory: string }> {
     launcher: make(),
     directory,
     compute: host.compute,
+    ownHosts: process.platform === 'linux',
     restart() {
       launchers.at(-1)!.close();
       return make();

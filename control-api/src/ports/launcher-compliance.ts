@@ -21,6 +21,8 @@ export interface LauncherWorld {
   isRunning(machine: MachineRef): boolean | Promise<boolean>;
   /** Waits until the condition holds. */
   until(condition: () => boolean | Promise<boolean>): Promise<void>;
+  /** Whether slots can have hosts of their own: not every system has more than one loopback address. @default true */
+  readonly ownHosts?: boolean;
   /** Runs a test's body to its end, where time passes only when it is made to. @default calls it */
   readonly run?: (body: () => Promise<void>) => Promise<void>;
   close(): Promise<void>;
@@ -132,6 +134,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
     });
 
     promise('gives each slot a host of its own where that is asked for', async () => {
+      if (world.ownHosts === false) return;
       const first = await launcher.allocate(3, [], { ownHosts: true });
       const all = [...first, ...(await launcher.allocate(3, first, { ownHosts: true }))];
       expect(new Set(all.map(({ listen }) => listen.host)).size).toBe(6);

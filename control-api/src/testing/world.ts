@@ -1,6 +1,6 @@
 /** A control API on memory and virtual time, with pretended agents that speak to it as real ones do. */
 import { type AgentEvent, type ApiClient, createApiClient, type Report } from '@skep/contract';
-import { type ControlApi, createControlApi } from '../control-api.ts';
+import { type ControlApi, type ControlApiOptions, createControlApi } from '../control-api.ts';
 import type { LaunchRequest } from '../ports/launcher.ts';
 import { MemoryStore } from '../stores/memory.ts';
 import { MemoryLauncher } from './memory-launcher.ts';
@@ -10,7 +10,7 @@ export const adminToken = 'admin-token-of-the-tests';
 export const viewerToken = 'viewer-token-of-the-tests';
 const remote = { host: '127.0.0.1', port: 1 };
 
-export async function createWorld(seed = 1) {
+export async function createWorld(seed = 1, options: Partial<ControlApiOptions> = {}) {
   const virtual = createVirtualHost(seed);
   const store = new MemoryStore();
   const launcher = new MemoryLauncher();
@@ -25,6 +25,7 @@ export async function createWorld(seed = 1) {
         baseUrl: () => 'http://10.9.9.9',
         masterSecret: new Uint8Array(32).fill(7),
         onTrouble: (message) => troubles.push(message),
+        ...options,
       },
     );
     await api.start();
