@@ -30,11 +30,10 @@ export function runCommand(perform: Perform): Command {
     .argument('<scenario>', 'YAML file that says what is done and what is expected', absolutePath)
     .addOption(new Option('--runner <name>', 'where it runs').choices(['sim', 'process']).default('sim'))
     .option('--seed <n>', 'decides all that chance decides', parseSeed, '1')
-    .option(
-      '--out <dir>',
-      'where bundles go, as NAME-SEED-RUNNER (default: runs)',
-      absolutePath,
-      absolutePath('runs'),
+    .addOption(
+      new Option('--out <dir>', 'where bundles go, as NAME-SEED-RUNNER')
+        .argParser(absolutePath)
+        .default(absolutePath('runs'), 'runs'),
     )
     .option(
       '--trace <file>',
