@@ -102,6 +102,24 @@ test.each([1, 2, 3])('a swarm of eight leeches helps itself: seed %d', async (se
   }
 });
 
+test('twenty equal leeches and a seed finish near the bound that none can beat, for the seed sends little twice', async () => {
+  const [leeches, length, up] = [20, 32 * 2 ** 20, 1_250_000];
+  const swarm = new SimSwarm(7, { latencyMs: { minMs: 10, maxMs: 50 } });
+  await swarm.makeContent(length, 128 * 1024);
+  const all = Array.from({ length: leeches + 1 }, (_, i) => i + 1);
+  for (const number of all) swarm.host(number).setLink({ upBytesPerSecond: up, downBytesPerSecond: 4 * up });
+  await swarm.seed(await swarm.node(1));
+  const nodes: Node[] = [];
+  for (const number of all.slice(1)) nodes.push(await swarm.node(number));
+  const begunMs = swarm.world.nowMs;
+  const torrents: Torrent[] = [];
+  for (const node of nodes) torrents.push(await swarm.leech(node, all));
+  await swarm.done(torrents);
+  // max(F/us, F/dmin, N F/(us + N u)): here the seed's own upload is the bound.
+  const boundMs = (length / up) * 1_000;
+  expect(swarm.world.nowMs - begunMs).toBeLessThan(1.3 * boundMs);
+});
+
 test('a full disk stops the torrent with a sentence, loses nothing, and it goes on when there is room', async () => {
   const swarm = new SimSwarm(5);
   await swarm.makeContent(3_000_000);

@@ -5,8 +5,8 @@
 import type { Clock, HostError, Timer } from '../host/host.ts';
 import { type Block, encodeBlocks } from '../wire/peer-messages.ts';
 import type { Peer } from './peer.ts';
-import type { Arrival, Picker } from './picker.ts';
-import type { PartialPiece } from './picks.ts';
+import type { Picker } from './picker.ts';
+import type { Arrival, PartialPiece } from './picks.ts';
 import type { PieceStore } from './piece-store.ts';
 import { type RateLimit, RateMeter } from './rate.ts';
 
@@ -194,7 +194,7 @@ export class Downloads {
     this.fillAll();
   }
 
-  /** To be called every second: gives up waiting for peers that do not deliver. */
+  /** To be called every few seconds: gives up waiting for peers that do not deliver. */
   tick(nowMs: number): void {
     for (const peer of this.#peers) {
       const { asked, arriving } = peer.picks!;

@@ -3,7 +3,7 @@
  * What messages mean is the session's business (`peer.ts`); this is only how they travel. A remote that
  * breaks the protocol is disconnected with a reason, and nothing thrown leaves the socket's callbacks.
  */
-import { toHex } from '../bytes.ts';
+import { equalBytes, toHex } from '../bytes.ts';
 import type {
   Address,
   Clock,
@@ -60,8 +60,8 @@ export interface PeerConnectionOptions {
   readonly isServed?: (infoHash: Uint8Array) => boolean;
   readonly peerId: Uint8Array;
   readonly supports: HandshakeFlags;
-  /** The remote's handshake has come: gives the session, or throws WireError to disconnect. */
-  readonly welcome: (connection: PeerConnection, handshake: Handshake) => PeerSession;
+  /** The remote's handshake has come: gives the session, or the reason to disconnect. */
+  readonly welcome: (connection: PeerConnection, handshake: Handshake) => PeerSession | string;
   /** Once, when the connection ended, whether it ever had a session or not; after the session's own `onClose`. */
   readonly onEnd?: (connection: PeerConnection, reason: string) => void;
 }
@@ -74,6 +74,7 @@ export class PeerConnection implements TcpHandler {
   #tcp!: TcpConnection;
   #session: PeerSession | undefined;
   #remote: Handshake | undefined;
+  #peerIdHex: string | undefined;
   #closeReason: string | undefined;
   #readError: HostError | undefined;
   #isBlockComing = false;
@@ -119,7 +120,8 @@ export class PeerConnection implements TcpHandler {
   }
 
   get peerIdHex(): string {
-    return toHex(this.#remote!.peerId);
+    this.#peerIdHex ??= toHex(this.#remote!.peerId);
+    return this.#peerIdHex;
   }
 
   /** Both sides speak the fast extension. */
@@ -208,7 +210,7 @@ export class PeerConnection implements TcpHandler {
     const handshake = decodeHandshake(view);
     if (handshake === undefined) return false;
     const asked = this.#options.infoHash;
-    if (asked !== undefined && toHex(asked) !== toHex(handshake.infoHash)) {
+    if (asked !== undefined && !equalBytes(asked, handshake.infoHash)) {
       throw new WireError('bad-handshake', 'The peer answered for another torrent.');
     }
     this.#cursor.offset = HANDSHAKE_LENGTH;
@@ -220,15 +222,14 @@ export class PeerConnection implements TcpHandler {
       }
       this.#sendHandshake(handshake.infoHash);
     }
-    try {
-      this.#session = this.#options.welcome(this, handshake);
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
+    const session = this.#options.welcome(this, handshake);
+    if (typeof session === 'string') {
       // What was sent still arrives, so that the peer learns who refused it: itself, perhaps.
-      this.#closeReason = error.message;
+      this.#closeReason = session;
       this.#tcp.close();
       return false;
     }
+    this.#session = session;
     return true;
   }
 

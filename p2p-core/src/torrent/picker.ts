@@ -19,6 +19,7 @@ import type { Block } from '../wire/peer-messages.ts';
 import type { Bitfield } from './bitfield.ts';
 import {
   ARRIVING,
+  type Arrival,
   ASKED,
   BLOCK_LENGTH,
   DONE,
@@ -26,6 +27,7 @@ import {
   mayContribute,
   type PartialPiece,
   type PickerPeer,
+  type Progress,
 } from './picks.ts';
 import { RarityOrder } from './rarity-order.ts';
 
@@ -49,10 +51,7 @@ export interface PickerOptions {
   readonly maxPieces: number;
 }
 
-/** Where an arriving block goes; `discard` says why it goes nowhere. */
-export type Arrival =
-  | { readonly buffer: PieceBuffer; readonly offset: number; readonly discard?: undefined }
-  | { readonly discard: 'duplicate' | 'unsolicited' };
+const NO_PROGRESS = {};
 
 export class Picker<Owner> {
   readonly #options: PickerOptions;
@@ -331,14 +330,11 @@ export class Picker<Owner> {
    * then the caller's to store and to report by `stored`, `corrupt` or `lost`), and the peers that are
    * to be told to cancel the block.
    */
-  arrived(peer: PickerPeer<Owner>): {
-    complete?: PartialPiece<Owner>;
-    cancel?: { block: Block; peers: Owner[] };
-  } {
-    if (peer.arriving === undefined) return {};
+  arrived(peer: PickerPeer<Owner>): Progress<Owner> {
+    if (peer.arriving === undefined) return NO_PROGRESS;
     const { piece, block } = peer.arriving;
     peer.arriving = undefined;
-    if (this.#partials.get(piece.index) !== piece) return {};
+    if (this.#partials.get(piece.index) !== piece) return NO_PROGRESS;
     piece.states[block] = DONE;
     piece.doneCount++;
     piece.contributors.add(peer);
@@ -346,7 +342,7 @@ export class Picker<Owner> {
       piece.askers[block]! > 0
         ? { block: this.#blockOf(piece, block), peers: this.#cancel(piece, block) }
         : undefined;
-    if (piece.doneCount < piece.states.length) return { cancel };
+    if (piece.doneCount < piece.states.length) return cancel === undefined ? NO_PROGRESS : { cancel };
     this.#partials.delete(piece.index);
     this.#storing.add(piece.index);
     return { complete: piece, cancel };

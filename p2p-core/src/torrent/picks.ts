@@ -3,6 +3,7 @@
  * how far each block is.
  */
 import type { PieceBuffer } from '../host/host.ts';
+import type { Block } from '../wire/peer-messages.ts';
 import type { Bitfield } from './bitfield.ts';
 
 export const BLOCK_LENGTH = 16 * 1024;
@@ -51,4 +52,15 @@ export interface PartialPiece<Owner> {
 
 export function mayContribute<Owner>(peer: PickerPeer<Owner>, piece: PartialPiece<Owner>): boolean {
   return piece.solo === undefined || piece.solo === peer;
+}
+
+/** Where an arriving block goes; `discard` says why it goes nowhere. */
+export type Arrival =
+  | { readonly buffer: PieceBuffer; readonly offset: number; readonly discard?: undefined }
+  | { readonly discard: 'duplicate' | 'unsolicited' };
+
+/** What comes of a block that is there: a complete piece, others to be told that they need not send it. */
+export interface Progress<Owner> {
+  readonly complete?: PartialPiece<Owner>;
+  readonly cancel?: { readonly block: Block; readonly peers: readonly Owner[] };
 }

@@ -4,7 +4,7 @@
  */
 import { equalBytes, toHex } from '../bytes.ts';
 import type { Address, Host } from '../host/host.ts';
-import { type Handshake, type HandshakeFlags, WireError } from '../wire/peer-messages.ts';
+import type { Handshake, HandshakeFlags } from '../wire/peer-messages.ts';
 import type { Peer } from './peer.ts';
 import { PeerBook } from './peer-book.ts';
 import { PeerConnection } from './peer-connection.ts';
@@ -41,6 +41,8 @@ export interface SwarmEvents {
 export class Swarm {
   readonly book = new PeerBook();
   readonly peers = new Set<Peer>();
+  /** The same, by peer id in hex. */
+  readonly #byId = new Map<string, Peer>();
   readonly #host: Host;
   readonly #events: SwarmEvents;
   readonly #options: SwarmOptions;
@@ -74,33 +76,29 @@ export class Swarm {
     }
   }
 
-  /** A connection has shaken hands for this torrent: gives its peer, or throws WireError with why not. */
-  welcome(connection: PeerConnection, handshake: Handshake): Peer {
+  /** A connection has shaken hands for this torrent: gives its peer, or the reason why it is not taken. */
+  welcome(connection: PeerConnection, handshake: Handshake): Peer | string {
     const address = connection.remoteAddress;
     if (equalBytes(handshake.peerId, this.#options.peerId)) {
       if (connection.isOutgoing) this.book.avoid(address);
-      throw new WireError('bad-handshake', 'That is ourselves.');
+      return 'That is ourselves.';
     }
-    if (!this.#events.isOpen()) throw new WireError('bad-handshake', 'The torrent is not ready for peers.');
-    if (this.book.isBanned(address, connection.peerIdHex)) {
-      throw new WireError('bad-handshake', 'The peer is banned.');
-    }
-    const { peers } = this;
-    const double = [...peers].find((peer) => equalBytes(peer.connection.handshake.peerId, handshake.peerId));
-    if (double !== undefined) this.#settleDouble(double, connection);
-    if (peers.size >= this.#options.maxPeers) {
-      throw new WireError('bad-handshake', 'There is no room for more peers.');
-    }
+    if (!this.#events.isOpen()) return 'The torrent is not ready for peers.';
+    if (this.book.isBanned(address, connection.peerIdHex)) return 'The peer is banned.';
+    const double = this.#byId.get(connection.peerIdHex);
+    if (double !== undefined && !this.#replaces(double, connection)) return 'The peer is connected already.';
+    if (this.peers.size >= this.#options.maxPeers) return 'There is no room for more peers.';
     this.#connecting.delete(connection);
     const peer = this.#events.makePeer(connection);
-    peers.add(peer);
+    this.peers.add(peer);
+    this.#byId.set(connection.peerIdHex, peer);
     this.noteListening(peer);
     this.#events.onJoined(peer);
     return peer;
   }
 
-  /** Of two connections with one peer, keeps the one that both sides will choose. Throws if it is not the new one. */
-  #settleDouble(old: Peer, connection: PeerConnection): void {
+  /** Of two connections with one peer, keeps the one that both sides will choose. True if it is the new one. */
+  #replaces(old: Peer, connection: PeerConnection): boolean {
     const isOursHigher = toHex(this.#options.peerId) > connection.peerIdHex;
     const isCrossing =
       this.#host.clock.now() - old.connectedMs < CROSSING_MS &&
@@ -108,10 +106,11 @@ export class Swarm {
     if (!isCrossing || connection.isOutgoing !== isOursHigher) {
       // Known now under this address too: no reason to try it again and again.
       if (connection.isOutgoing) old.listenAddress ??= connection.remoteAddress;
-      throw new WireError('bad-handshake', 'The peer is connected already.');
+      return false;
     }
     old.connection.close('The peer connected twice.');
     this.#forget(old);
+    return true;
   }
 
   /** It is known where the peer listens: it need not be connected to, and is worth remembering. */
@@ -141,7 +140,9 @@ export class Swarm {
   }
 
   #forget(peer: Peer): void {
-    if (this.peers.delete(peer)) this.#events.onLeft(peer);
+    if (!this.peers.delete(peer)) return;
+    this.#byId.delete(peer.connection.peerIdHex);
+    this.#events.onLeft(peer);
   }
 
   #noteEnd(address: Address, outcome: { failed: boolean; isSeed: boolean }): void {

@@ -8,14 +8,10 @@
 import { toHex } from '../bytes.ts';
 import type { Address, HostError, Timer } from '../host/host.ts';
 import { parseInfo, pieceLengthAt, type TorrentInfo } from '../metainfo/index.ts';
-import {
-  type ExtensionHandshake,
-  encodeExtensionHandshake,
-  LOCAL_EXTENSIONS,
-  type MetadataMessage,
-} from '../wire/extension-messages.ts';
+import type { MetadataMessage } from '../wire/extension-messages.ts';
 import { encodeHaves, type Handshake } from '../wire/peer-messages.ts';
 import { Checkpoints } from './checkpoints.ts';
+import { type Greeting, greet, sendExtensions } from './greeting.ts';
 import { MetadataSession } from './metadata-session.ts';
 import { Peer, type PeerSwarm } from './peer.ts';
 import type { PeerConnection } from './peer-connection.ts';
@@ -34,10 +30,11 @@ import {
 import { Swarm, type SwarmEvents } from './swarm.ts';
 import type { TorrentComponents, TorrentOptions } from './torrent-options.ts';
 import { Transfer } from './transfer.ts';
-import { MAX_QUEUED_REQUESTS } from './uploads.ts';
 import { Waiters } from './waiters.ts';
 
 const TICK_MS = 1_000;
+/** How often it is looked after connections that need not be there, or are about to die of silence. */
+const LOOK_MS = 5_000;
 const PEERS_REMEMBERED = 200;
 
 export class Torrent implements PeerSwarm {
@@ -60,6 +57,7 @@ export class Torrent implements PeerSwarm {
   #checked = { done: 0, total: 0 };
   #earlier = { uploadedBytes: 0, downloadedBytes: 0 };
   #tickTimer: Timer | undefined;
+  #nextLookMs = 0;
   /** Peers are taken from the first need of them on: also while files are checked once the metadata has come. */
   #hasMetPeers = false;
   /** What leads to the transfer: never rejects. */
@@ -165,8 +163,8 @@ export class Torrent implements PeerSwarm {
     this.#swarm.connect();
   }
 
-  /** A connection has shaken hands for this torrent: gives its peer, or throws WireError with why not. */
-  welcome(connection: PeerConnection, handshake: Handshake): Peer {
+  /** A connection has shaken hands for this torrent: gives its peer, or the reason why it is not taken. */
+  welcome(connection: PeerConnection, handshake: Handshake): Peer | string {
     return this.#swarm.welcome(connection, handshake);
   }
 
@@ -288,7 +286,7 @@ export class Torrent implements PeerSwarm {
     for (const peer of this.#swarm.peers) {
       // Told when they connected that we have nothing, and know nothing.
       peer.connection.sendBytes(encodeHaves([...store.have]));
-      this.#sendExtensions(peer);
+      sendExtensions(peer, this.#greeting());
       this.#transfer.join(peer);
     }
     this.#hasMetPeers = true;
@@ -370,8 +368,11 @@ export class Torrent implements PeerSwarm {
     const { clock } = this.#parts.host;
     const nowMs = clock.now();
     this.#tickTimer = clock.setTimer(TICK_MS, () => this.#tick());
-    for (const peer of this.#swarm.peers) peer.connection.tick(nowMs);
-    if (this.#state === 'seeding') this.#leaveSeeds();
+    if (nowMs >= this.#nextLookMs) {
+      this.#nextLookMs = nowMs + LOOK_MS;
+      for (const peer of this.#swarm.peers) peer.connection.tick(nowMs);
+      if (this.#state === 'seeding') this.#leaveSeeds();
+    }
     this.#transfer?.tick(nowMs);
     this.#metadata.requestMissing();
     this.#swarm.connect();
@@ -397,30 +398,13 @@ export class Torrent implements PeerSwarm {
   }
 
   #introduce(peer: Peer): void {
-    const { connection } = peer;
-    const { supports, dhtPort } = this.#parts;
-    const have = this.#transfer?.store.have;
-    if (connection.isFast && (have === undefined || have.count === 0)) connection.send({ type: 'have-none' });
-    else if (connection.isFast && have?.isFull) connection.send({ type: 'have-all' });
-    else if (have !== undefined && have.count > 0)
-      connection.send({ type: 'bitfield', bits: have.toBytes() });
-    this.#sendExtensions(peer);
-    if (dhtPort !== undefined && supports.dht && connection.handshake.supports.dht) {
-      connection.send({ type: 'port', port: dhtPort });
-    }
+    greet(peer, this.#greeting(), this.#transfer?.store.have);
     this.#transfer?.join(peer);
   }
 
-  #sendExtensions(peer: Peer): void {
-    if (!peer.connection.handshake.supports.extensions) return;
-    const handshake: ExtensionHandshake = {
-      ids: new Map(Object.entries(LOCAL_EXTENSIONS)),
-      client: this.#parts.clientName,
-      listenPort: this.#parts.listenPort,
-      metadataSize: this.#info?.infoBytes.length,
-      requestQueue: MAX_QUEUED_REQUESTS,
-    };
-    peer.connection.send({ type: 'extended', id: 0, payload: encodeExtensionHandshake(handshake) });
+  #greeting(): Greeting {
+    const { supports, clientName, listenPort, dhtPort } = this.#parts;
+    return { supports, clientName, listenPort, dhtPort, metadataSize: this.#info?.infoBytes.length };
   }
 
   #left(peer: Peer): void {

@@ -16,6 +16,8 @@ import { Uploads } from './uploads.ts';
 /** Payload held in memory while pieces are fetched and stored. */
 const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
 const MAX_BUFFERED_PIECES = 512;
+/** How often it is looked after peers that do not deliver. */
+const LOOK_MS = 2_000;
 
 export interface TransferEvents {
   /** A piece was stored. */
@@ -48,6 +50,7 @@ export class Transfer {
   readonly #parts: TransferComponents;
   readonly #choker: Choker<Peer>;
   readonly #haves: Haves;
+  #nextLookMs = 0;
 
   constructor(components: TransferComponents) {
     const { host, info, store, uploadLimit, downloadLimit, events } = components;
@@ -106,7 +109,10 @@ export class Transfer {
   /** To be called every second. */
   tick(nowMs: number): void {
     const { peers } = this.#parts;
-    this.downloads.tick(nowMs);
+    if (nowMs >= this.#nextLookMs) {
+      this.#nextLookMs = nowMs + LOOK_MS;
+      this.downloads.tick(nowMs);
+    }
     this.#haves.tick(peers, nowMs);
     if (this.#choker.tick(peers, this.picker.isComplete, nowMs)) this.#applyChoking();
   }
