@@ -55,6 +55,8 @@ const adminToken = 'admin-token-of-the-simulation';
 const clusterName = 'bees';
 /** A supervisor starts a control API that could not start again after this. */
 const superviseMs = 500;
+/** How often invariants are asked that watch for nothing in particular. */
+const lookMs = 250;
 
 export class ClusterWorld {
   readonly world: SimWorld;
@@ -67,7 +69,7 @@ export class ClusterWorld {
   readonly story: string[] = [];
   readonly #options: ClusterWorldOptions;
   readonly #rows: DurableRows;
-  readonly #invariants: readonly Invariant[];
+  readonly #invariants: Invariant[] = [];
   readonly #plant: Plant;
   readonly #injection: Injection;
   readonly #random: RandomStream;
@@ -91,7 +93,7 @@ export class ClusterWorld {
     this.fleet = new Fleet({ world: this.world, seed }, { ...options.fleet, hostFor });
     this.#rows = new DurableRows(seed, options.rows);
     this.impairments = new Impairments(() => this.world.nowMs);
-    this.#invariants = options.invariants ?? [];
+    for (const invariant of options.invariants ?? []) this.watch(invariant);
     this.#controlHost = this.world.createHost({ address: controlAddress });
     this.#operator = this.world.createHost({ address: operatorAddress });
     this.#rows.onCommit((commit) => {
@@ -218,6 +220,12 @@ export class ClusterWorld {
     return undefined;
   }
 
+  /** Checks one invariant more from now on. */
+  watch(invariant: Invariant): void {
+    this.#invariants.push(invariant);
+    if (invariant.assert !== undefined) this.in(lookMs, () => this.#look(invariant));
+  }
+
   /** Begins a fault now. */
   inject(fault: ClusterFault): void {
     this.#injection.inject(fault);
@@ -321,9 +329,9 @@ export class ClusterWorld {
   }
 
   #watched(handler: HttpHandler): HttpHandler {
-    return this.wire.layer((request, remote) => {
+    return this.wire.layer((request) => {
       const judges = this.#invariants.flatMap((invariant) => {
-        const judge = invariant.onRequest?.(this, request, remote);
+        const judge = invariant.onRequest?.(this, request);
         return judge === undefined ? [] : [{ id: invariant.id, judge }];
       });
       return (exchange) => {
@@ -333,6 +341,12 @@ export class ClusterWorld {
         }
       };
     })(handler);
+  }
+
+  #look(invariant: Invariant): void {
+    const finding = invariant.assert?.(this);
+    if (finding !== undefined) this.violate(invariant.id, finding);
+    this.in(lookMs, () => this.#look(invariant));
   }
 
   #judge(look: (invariant: Invariant) => string | undefined): void {

@@ -27,24 +27,24 @@ export interface FaultPlan {
 const longestWindowMs = 40_000;
 /** How often each is drawn, relative to the others. */
 const kinds: readonly (readonly [weight: number, draw: Draw])[] = [
-  [16, drawCrash],
-  [8, drawCrashOfMany],
-  [16, drawPause],
+  [14, drawCrash],
+  [7, drawCrashOfMany],
+  [14, drawPause],
   [5, drawControlPause],
-  [7, drawControlCrash],
-  [16, drawPartition],
+  [12, drawControlCrash],
+  [14, drawPartition],
   [6, drawFlapping],
-  [10, drawDegraded],
-  [5, drawClock],
+  [9, drawDegraded],
+  [4, drawClock],
   [6, drawDisk],
-  [6, drawStoreOutage],
-  [5, drawLauncherOutage],
-  [6, drawReboot],
+  [7, drawStoreOutage],
+  [6, drawLauncherOutage],
+  [10, drawReboot],
   [5, drawRestart],
   [12, drawDeafLeader],
-  [11, drawTwoLeaders],
-  [9, drawRebootAfterVote],
-  [6, drawCrashLoop],
+  [20, drawTwoLeaders],
+  [14, drawRebootAfterVote],
+  [8, drawCrashLoop],
 ];
 const totalWeight = kinds.reduce((total, [weight]) => total + weight, 0);
 
@@ -193,7 +193,7 @@ function drawLauncherOutage(random: RandomStream, slots: readonly string[]): Dra
 
 function drawReboot(random: RandomStream, slots: readonly string[]): Drawn {
   const downMs = duration(random, 50, 20_000);
-  const disk = random.chance(0.4) ? 'lose' : 'keep';
+  const disk = random.chance(0.6) ? 'lose' : 'keep';
   const nodes = [drawSlot(random, slots)];
   return [{ forMs: downMs, what: { kind: 'reboot', nodes, disk, downMs, when: 'now' } }];
 }

@@ -68,8 +68,6 @@ export interface FleetMachine {
   readonly exitedAtMs: number | undefined;
   /** When it last went down to come up again; missing if it never did. */
   readonly rebootedAtMs: number | undefined;
-  /** It came up again on an empty disk: whatever it had promised is forgotten. */
-  readonly isAmnesiac: boolean;
 }
 
 /** What changed; told as it happens, before anything else can. */
@@ -159,7 +157,6 @@ export class Fleet {
       launchedAtMs: this.nowMs,
       exitedAtMs: undefined,
       rebootedAtMs: undefined,
-      isAmnesiac: false,
       request,
       log: [],
       agent: undefined,
@@ -208,10 +205,7 @@ export class Fleet {
     entry.state = 'booting';
     entry.rebootedAtMs = this.nowMs;
     entry.agent = undefined;
-    if (disk === 'lose') {
-      entry.isAmnesiac = true;
-      this.eraseDisk(entry.address);
-    }
+    if (disk === 'lose') this.eraseDisk(entry.address);
     this.#world.at(this.nowMs + downMs, () => this.#boot(entry));
   }
 

@@ -18,3 +18,11 @@ export { type Finding, type Invariant, safetyInvariants } from './invariants.ts'
 export { SimLauncher } from './launcher.ts';
 export { allPlanted, type Planted } from './planted.ts';
 export { runSafety, type SafetyOptions, type SafetyResult } from './safety.ts';
+export {
+  forSeeds,
+  SharedContent,
+  Simulation,
+  SimulationFailure,
+  type SimulationOptions,
+  simulate,
+} from './simulate.ts';

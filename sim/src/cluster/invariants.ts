@@ -5,7 +5,6 @@
  * wrong. What is shown is the world's own truth, not what a part says of itself.
  */
 import type { NewEvent } from '@skep/control-api';
-import type { Address } from '@skep/p2p-core/host';
 import type { ClusterWorld } from './cluster-world.ts';
 import type { FleetChange, FleetMachine } from './fleet.ts';
 import {
@@ -18,13 +17,14 @@ import {
 } from './leadership-invariants.ts';
 import type { RowChange } from './ledger.ts';
 import {
-  aMachineIsAdmittedOnce,
   budgetsAreKept,
   generationsGoOneByOne,
   nothingIsForgotten,
   oldGenerationsAreRefused,
+  oneCredentialPerMachine,
   oneMachinePerGeneration,
   oneMachinePerSlot,
+  onlyTheDeadAreCalledDead,
   onlyTheDeadAreReplaced,
 } from './machine-invariants.ts';
 import type { Ask } from './watched-host.ts';
@@ -40,11 +40,7 @@ export interface Invariant {
   onEvent?(world: ClusterWorld, event: NewEvent): Finding;
   onFleet?(world: ClusterWorld, machine: FleetMachine, change: FleetChange): Finding;
   /** At a request's arrival; what it returns judges the answer. */
-  onRequest?(
-    world: ClusterWorld,
-    request: AgentRequest,
-    remote: Address,
-  ): ((exchange: Exchange) => Finding) | undefined;
+  onRequest?(world: ClusterWorld, request: AgentRequest): ((exchange: Exchange) => Finding) | undefined;
   /** A machine asks for a redeployment, now. */
   onAsk?(world: ClusterWorld, machine: FleetMachine, ask: Ask): Finding;
   /** Looked at now and then: what must hold at any time. */
@@ -64,7 +60,8 @@ export function safetyInvariants(): readonly Invariant[] {
     generationsGoOneByOne(),
     oneMachinePerGeneration(),
     oneMachinePerSlot(),
-    aMachineIsAdmittedOnce(),
+    oneCredentialPerMachine(),
+    onlyTheDeadAreCalledDead(),
     onlyTheDeadAreReplaced(),
     budgetsAreKept(),
     nothingIsForgotten(),

@@ -54,32 +54,31 @@ export function oldGenerationsAreRefused(): Invariant {
   };
 }
 
-/** Whoever lost what it had promised must not speak under the same name again. */
-export function aMachineIsAdmittedOnce(): Invariant {
+/** Who comes with another credential has lost what it had promised, or is another: neither may speak in its name. */
+export function oneCredentialPerMachine(): Invariant {
+  const credentials = new Map<string, string>();
   return {
-    id: 'a machine that lost its disk is not admitted again',
-    onRequest(world, request, remote) {
+    id: 'a machine has one credential',
+    onRequest(_world, request) {
       if (request.kind !== 'report') return undefined;
-      const { slot, generation } = request.machine;
-      const machine = world.fleet
-        .living()
-        .find(
-          ({ ref, address }) => ref.slot === slot && ref.generation === generation && address === remote.host,
-        );
-      if (machine?.isAmnesiac !== true) return undefined;
-      return ({ status }) =>
-        status < 300
-          ? `a report of ${formatMachineId(request.machine)} was accepted after it lost its disk`
-          : undefined;
+      const { authorization, attempt } = request;
+      const name = `${formatMachineId(request.machine)}, attempt ${attempt}`;
+      return ({ status }) => {
+        if (status >= 300) return undefined;
+        const first = credentials.get(name);
+        if (first === undefined) credentials.set(name, authorization);
+        return first === undefined || first === authorization
+          ? undefined
+          : `reports as ${name} were accepted under two credentials`;
+      };
     },
   };
 }
 
 const budgetWindowMs = 60_000;
-/** A commit takes a moment; the window is counted from when it was decided on. */
-const budgetSlackMs = 2_000;
 const usualBudget = { perSlot: 4, perCluster: 20 };
 
+/** By the control API's own clock: one that comes back with its wall clock set ahead forgives what was before. */
 export function budgetsAreKept(): Invariant {
   const begun: { readonly slot: string; readonly atMs: number }[] = [];
   return {
@@ -87,9 +86,9 @@ export function budgetsAreKept(): Invariant {
     onCommit(world, change) {
       if (change.table !== 'redeployments' || change.before !== undefined || change.after === undefined)
         return undefined;
-      const { slot } = change.after;
-      begun.push({ slot, atMs: world.nowMs });
-      const recent = begun.filter(({ atMs }) => atMs > world.nowMs - budgetWindowMs + budgetSlackMs);
+      const { slot, askedAtMs } = change.after;
+      begun.push({ slot, atMs: askedAtMs });
+      const recent = begun.filter(({ atMs }) => atMs > askedAtMs - budgetWindowMs);
       const ofSlot = recent.filter((one) => one.slot === slot).length;
       const { redeploymentsPerSlot = usualBudget.perSlot, redeploymentsPerCluster = usualBudget.perCluster } =
         world.asked;
@@ -165,6 +164,22 @@ export function onlyTheDeadAreReplaced(): Invariant {
       const heldBackMs = world.impairments.longestMs(slot, rememberedMs, machine.launchedAtMs);
       if (heldBackMs >= world.spec.graceMs - slackMs) return undefined;
       return `${slot}@${generation} was replaced while alive, having been held back for ${Math.round(heldBackMs)} ms at most`;
+    },
+  };
+}
+
+/** The rows say `dead` on positive evidence only, and that cannot be had of the living. */
+export function onlyTheDeadAreCalledDead(): Invariant {
+  return {
+    id: 'evidence of death is of the dead',
+    onCommit(world, change) {
+      if (change.table !== 'machines' || change.after?.state !== 'dead' || change.before?.state === 'dead')
+        return undefined;
+      const { slot, generation, attempt, reason } = change.after;
+      const alive = world.fleet
+        .living()
+        .find(({ ref }) => ref.slot === slot && ref.generation === generation && ref.attempt === attempt);
+      return alive && `${slot}@${generation} lives as ${alive.name}, and was found dead: ${reason}`;
     },
   };
 }

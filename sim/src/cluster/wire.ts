@@ -4,10 +4,16 @@
  * control API says of itself is only as good as its checks. Planted faults sit behind it.
  */
 import type { MachineId, Report } from '@skep/contract';
-import type { Address, HttpHandler } from '@skep/p2p-core/host';
+import type { HttpHandler } from '@skep/p2p-core/host';
 
 export type AgentRequest =
-  | { readonly kind: 'report'; readonly machine: MachineId; readonly revision: string }
+  | {
+      readonly kind: 'report';
+      readonly machine: MachineId;
+      readonly attempt: number;
+      readonly authorization: string;
+      readonly revision: string;
+    }
   | { readonly kind: 'lease'; readonly machine: MachineId; readonly term: number }
   | {
       readonly kind: 'redeployment';
@@ -49,13 +55,11 @@ export class Wire {
   }
 
   /** `onArrival` returns what is to be told of the answer, if anything. */
-  layer(
-    onArrival: (request: AgentRequest, remote: Address) => ((exchange: Exchange) => void) | undefined,
-  ): Layer {
+  layer(onArrival: (request: AgentRequest) => ((exchange: Exchange) => void) | undefined): Layer {
     return (handler) => async (request, remote) => {
       const asked = await this.read(request);
       if (asked === undefined) return handler(request, remote);
-      const onAnswer = onArrival(asked, remote);
+      const onAnswer = onArrival(asked);
       const response = await handler(request, remote);
       if (onAnswer !== undefined) {
         const answer = await response
@@ -83,10 +87,10 @@ export class Wire {
       .catch(() => undefined);
     if (body === undefined) return undefined;
     if (path === 'reports') {
-      const { machine, revision } = body as Report;
+      const { machine, attempt, revision } = body as Report;
       this.#machines.set(authorization, machine);
       this.#tokens.set(`${machine.slot}@${machine.generation}`, authorization);
-      return { kind: 'report', machine, revision };
+      return { kind: 'report', machine, attempt, authorization, revision };
     }
     const machine = this.#machines.get(authorization);
     if (machine === undefined) return undefined;
