@@ -42,8 +42,7 @@ export class Arrivals implements LinkFlow {
     this.#chunks.push(chunk);
     this.#waitingBytes += wireBytes;
     link.waitingBytes += wireBytes;
-    if (link.waitingBytes > link.queueBytes && this.#waitingBytes > link.fairQueueBytes)
-      chunk.isMarked = true;
+    if (link.isCrowdedBy(this.#waitingBytes)) chunk.isMarked = true;
     link.join(this);
   }
 

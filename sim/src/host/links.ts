@@ -38,6 +38,10 @@ export interface LinkClock {
 const TURN_MS = 50;
 const MIN_TURN_BYTES = 1_500;
 const MAX_TURN_BYTES = 256 * 1024;
+/** On the wire, with the headers of its segments. */
+const BLOCK_BYTES = 17_000;
+/** A flow needs so many turns' worth waiting to miss none of them while its window recovers from a half. */
+const CROWD_TURNS = 3;
 /** What waits before a link for longer than this makes senders slow down, and datagrams be dropped. */
 const DEFAULT_QUEUE_MS = 250;
 const MIN_QUEUE_BYTES = 64 * 1024;
@@ -93,15 +97,19 @@ export class Link {
     this.#askedQueueBytes = bytes;
   }
 
-  /** Bytes that a flow passes in one turn. */
+  /** Bytes that a flow passes in one turn: 50 ms of the link, but the fewer the more flows wait. */
   get turnBytes(): number {
-    const bytes = (this.#bytesPerSecond * TURN_MS) / 1_000;
+    const fairBytes = Math.max(BLOCK_BYTES, this.queueBytes / Math.max(1, this.#waitingFlows));
+    const bytes = Math.min((this.#bytesPerSecond * TURN_MS) / 1_000, fairBytes);
     return Math.max(MIN_TURN_BYTES, Math.min(MAX_TURN_BYTES, bytes));
   }
 
-  /** How many bytes of bulk each waiting flow may have waiting. */
-  get fairQueueBytes(): number {
-    return this.queueBytes / Math.max(1, this.#waitingFlows);
+  /** Whether a flow with so much waiting should slow down: it has more than its part of a full queue. */
+  isCrowdedBy(flowBytes: number): boolean {
+    const fairBytes = this.queueBytes / Math.max(1, this.#waitingFlows);
+    return (
+      this.waitingBytes > this.queueBytes && flowBytes > Math.max(fairBytes, CROWD_TURNS * this.turnBytes)
+    );
   }
 
   durationMs(lengthBytes: number): number {

@@ -7,7 +7,7 @@
  * when there is something to send; only a sender that waits for one has an event of it.
  */
 import type { Slice } from './chunk.ts';
-import { Chunk, SEGMENT_BYTES } from './chunk.ts';
+import { Chunk, SEGMENT_BYTES, SEGMENT_HEADER_BYTES } from './chunk.ts';
 import { CongestionWindow } from './congestion-window.ts';
 import type { Link, LinkFlow } from './links.ts';
 import { TurnNotes } from './links.ts';
@@ -212,7 +212,7 @@ export class SendStream implements LinkFlow {
       this.isEndSent = true;
       this.sentBytes++;
     } else {
-      this.#fill(chunk, maxBytes, this.#roomBytes);
+      this.#fill(chunk, fullSegments(maxBytes), this.#roomBytes);
     }
     if (this.#lastUnacked === undefined) this.#firstUnacked = chunk;
     else this.#lastUnacked.next = chunk;
@@ -389,6 +389,12 @@ export class SendStream implements LinkFlow {
     recovery.retransmitMs = Math.min(MAX_RETRANSMIT_MS, recovery.retransmitMs * 2);
     this.#retransmitLater(recovery);
   }
+}
+
+/** What of `maxBytes` on the wire are data, in whole segments. */
+function fullSegments(maxBytes: number): number {
+  const segments = Math.floor(maxBytes / (SEGMENT_BYTES + SEGMENT_HEADER_BYTES));
+  return Math.max(1, segments) * SEGMENT_BYTES;
 }
 
 function cut(slice: Slice, from: number, to: number): Slice {

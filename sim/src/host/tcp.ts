@@ -398,15 +398,18 @@ export class TcpEndpoint implements TcpConnection, SendPath {
     });
   }
 
-  /** Tells the peer's kernel of what this machine, without power, does not acknowledge. */
+  /** Tells the peer's kernel that this machine does not acknowledge what it sent. */
   #senderNotesLoss(): void {
     if (this.#peer !== undefined) this.#peer.#sender.noteLoss();
   }
 
   /** A chunk has come over the downlink. */
   #receive(chunk: Chunk): void {
-    if (this.#isGone) {
-      this.#sendReset();
+    if (this.#isGone || this.#phase === 'connecting') {
+      // Of what comes before the answer to our SYN nothing is kept.
+      if (this.#isGone) this.#sendReset();
+      // A reset may get lost: then this comes again, and finds another one.
+      this.#senderNotesLoss();
       return;
     }
     // What comes after something lost is not kept; what has come before is acknowledged once more.
