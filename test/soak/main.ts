@@ -2,7 +2,7 @@
  * `npm run soak -- NAME [OPTIONS]`: searches that take as long as they are given. What they find is kept as a
  * test of `npm test`.
  */
-import { soakSafety } from './safety.ts';
+import { soakSim } from './sim.ts';
 
 interface Search {
   readonly what: string;
@@ -12,10 +12,10 @@ interface Search {
 }
 
 const searches: Readonly<Record<string, Search>> = {
-  safety: {
-    what: 'ring, control API and launcher in simulation under faults by seed',
-    options: '[--minutes N] [--from SEED] | --seed SEED [--planted term|generation|token]',
-    run: soakSafety,
+  sim: {
+    what: 'the whole product in simulation under faults by seed',
+    options: '[--minutes N] [--from SEED] [--planted RULE] | --seed SEED [--planted RULE]',
+    run: soakSim,
   },
 };
 

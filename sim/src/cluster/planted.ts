@@ -102,7 +102,7 @@ const lateStopMs = 20_000;
 function stoppingTooEarly(launcher: Launcher, world: ClusterWorld): Launcher {
   return launcherWith(launcher, {
     stop: async (machine, options) => {
-      world.in(lateStopMs, () => void launcher.stop(machine, options));
+      world.in(lateStopMs, () => void launcher.stop(machine, options).catch(() => undefined));
     },
   });
 }

@@ -1,16 +1,16 @@
-/** `npm run soak -- safety`: seeds of the safety simulation, as many as fit, or one of them told in full. */
+/** `npm run soak -- sim`: seeds of the whole product in simulation, as many as fit, or one of them told in full. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Planted, runSafety, type SafetyResult } from '@skep/sim';
+import { allPlanted, type Planted, runSafety, type SafetyResult } from '@skep/sim';
 
 const foundPath = join(import.meta.dirname, '../simulation/found-seeds.json');
 /** `npm test` runs the seeds below this one. */
 const firstUntested = 201;
-const planted: ReadonlySet<string> = new Set<Planted>(['term', 'generation', 'token']);
+const progressMs = 60_000;
 
 /** Exit codes: 0 nothing is violated, 1 something is, 2 the options make no sense. */
-export async function soakSafety(args: readonly string[]): Promise<number> {
+export async function soakSim(args: readonly string[]): Promise<number> {
   let options: Options;
   try {
     options = readOptions(args);
@@ -38,14 +38,15 @@ function readOptions(args: readonly string[]): Options {
       planted: { type: 'string' },
     },
   });
-  if (values.planted !== undefined && !planted.has(values.planted)) {
-    throw new Error(`--planted takes one of ${[...planted].join(', ')}, not ${values.planted}`);
+  const planted = allPlanted.find((name) => name === values.planted);
+  if (planted === undefined && values.planted !== undefined) {
+    throw new Error(`--planted takes one of ${allPlanted.join(', ')}, not ${values.planted}`);
   }
   return {
     minutes: numberOf('minutes', values.minutes),
     from: numberOf('from', values.from),
     seed: values.seed === undefined ? undefined : numberOf('seed', values.seed),
-    planted: values.planted as Planted | undefined,
+    planted,
   };
 }
 
@@ -55,27 +56,35 @@ function numberOf(name: string, text: string): number {
   return number;
 }
 
-async function search({ minutes, from }: Options): Promise<number> {
+/** With a rule switched off the seeds that find it are counted, and none is kept. */
+async function search({ minutes, from, planted }: Options): Promise<number> {
   const endMs = performance.now() + minutes * 60_000;
+  let toldMs = performance.now();
   const failed: number[] = [];
   let seed = from;
   for (; performance.now() < endMs; seed++) {
-    const { violations } = await outcome(seed);
+    const { violations } = await outcome(seed, planted);
+    if (performance.now() - toldMs >= progressMs) {
+      toldMs = performance.now();
+      console.log(`${seed + 1 - from} seeds so far, ${failed.length} with violations`);
+    }
     if (violations.length === 0) continue;
     failed.push(seed);
     for (const { invariant, atMs, detail } of violations) {
       console.log(`seed ${seed}: ${invariant}, at ${Math.round(atMs)} ms: ${detail}`);
     }
-    console.log(`  replay: npm run soak -- safety --seed ${seed}`);
+    const off = planted === undefined ? '' : ` --planted ${planted}`;
+    console.log(`  replay: npm run soak -- sim --seed ${seed}${off}`);
   }
   console.log(`${seed - from} seeds from ${from}, ${failed.length} with violations`);
-  if (failed.length > 0) keep(failed);
+  if (failed.length > 0 && planted === undefined) keep(failed);
   return failed.length > 0 ? 1 : 0;
 }
 
-async function replay(seed: number, check: Planted | undefined): Promise<number> {
-  const { story, violations, hash, virtualMs } = await outcome(seed, check);
+async function replay(seed: number, planted: Planted | undefined): Promise<number> {
+  const { story, violations, hash, virtualMs } = await outcome(seed, planted);
   for (const line of story) console.log(line);
+  for (const { detail } of story.length === 0 ? violations : []) console.log(detail);
   console.log(`seed ${seed}: ${violations.length} violations in ${Math.round(virtualMs)} ms, trace ${hash}`);
   return violations.length > 0 ? 1 : 0;
 }
@@ -83,10 +92,10 @@ async function replay(seed: number, check: Planted | undefined): Promise<number>
 /** A run that throws has violated something too: no part may throw past its host. */
 async function outcome(
   seed: number,
-  check?: Planted,
+  planted: Planted | undefined,
 ): Promise<Pick<SafetyResult, 'story' | 'violations' | 'hash' | 'virtualMs'>> {
   try {
-    return await runSafety(seed, check === undefined ? {} : { planted: check });
+    return await runSafety(seed, planted === undefined ? {} : { planted });
   } catch (error) {
     const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return {
