@@ -17,11 +17,16 @@ export interface SuggestionOptions {
   readonly chance: number;
 }
 
+/** The pieces suggested to a peer: those that it has not begun to ask for, and those that it has. */
+interface Advised {
+  readonly ahead: Set<number>;
+  readonly asked: Set<number>;
+}
+
 export class Suggestions<P> {
   readonly #options: SuggestionOptions;
-  /** Pieces suggested to each peer, and whether it has begun to ask for them. */
-  readonly #suggested = new Map<P, Map<number, boolean>>();
-  /** All of those. */
+  readonly #peers = new Map<P, Advised>();
+  /** Suggested to some peer, and not known to be anywhere but here. */
   readonly #promised = new Set<number>();
   #next: number;
   /** Everything is had or promised; not looked through again before `renew`. */
@@ -35,44 +40,52 @@ export class Suggestions<P> {
   /** Pieces to suggest to `peer` now, so that it has `ahead` of them to go on with. */
   advise(peer: P, ahead: number): number[] {
     if (this.#isExhausted) return [];
-    const own = this.#suggested.get(peer) ?? new Map<number, boolean>();
-    let waiting = 0;
-    for (const [index, isAsked] of own) {
-      if (this.#options.availability(index) > 0) {
-        own.delete(index);
-        this.#promised.delete(index);
-      } else if (!isAsked) waiting++;
+    let advised = this.#peers.get(peer);
+    if (advised === undefined) {
+      advised = { ahead: new Set(), asked: new Set() };
+      this.#peers.set(peer, advised);
     }
+    this.#prune(advised.ahead);
     const advice: number[] = [];
-    for (; waiting < Math.min(ahead, MAX_AHEAD); waiting++) {
+    while (advised.ahead.size < Math.min(ahead, MAX_AHEAD)) {
       const index = this.#find();
       if (index === undefined) break;
-      own.set(index, false);
+      advised.ahead.add(index);
       this.#promised.add(index);
       advice.push(index);
     }
-    if (own.size > 0) this.#suggested.set(peer, own);
     return advice;
   }
 
   /** The peer has asked for some of the piece. */
   asked(peer: P, index: number): void {
-    const own = this.#suggested.get(peer);
-    if (own?.has(index)) own.set(index, true);
+    const advised = this.#peers.get(peer);
+    if (advised?.ahead.delete(index)) advised.asked.add(index);
   }
 
   /** The peer cannot ask any more: what it was suggested and has not got is free for others. */
   drop(peer: P): void {
-    const own = this.#suggested.get(peer);
-    if (own === undefined) return;
-    for (const index of own.keys()) this.#promised.delete(index);
-    this.#suggested.delete(peer);
+    const advised = this.#peers.get(peer);
+    if (advised === undefined) return;
+    for (const index of advised.ahead) this.#promised.delete(index);
+    for (const index of advised.asked) this.#promised.delete(index);
+    this.#peers.delete(peer);
     this.#isExhausted = false;
   }
 
   /** To be called now and then: peers may have left with pieces that nobody else has. */
   renew(): void {
     this.#isExhausted = false;
+    for (const { asked } of this.#peers.values()) this.#prune(asked);
+  }
+
+  /** Forgets what somebody has by now. */
+  #prune(pieces: Set<number>): void {
+    for (const index of pieces) {
+      if (this.#options.availability(index) === 0) continue;
+      pieces.delete(index);
+      this.#promised.delete(index);
+    }
   }
 
   #find(): number | undefined {
