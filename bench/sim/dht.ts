@@ -96,6 +96,7 @@ class Scene {
 
   /** From now on every node looks up random keys and asks others whether they are there. */
   startChatter(): void {
+    const addresses = this.#dhts.map(({ local }) => local);
     for (const [i, dht] of this.#dhts.entries()) {
       const { clock, random } = this.#hosts[i]!;
       const repeat = (intervalMs: number, act: () => void): void => {
@@ -107,8 +108,7 @@ class Scene {
       };
       repeat(LOOKUP_INTERVAL_MS, () => dht.findPeers(random.bytes(20), ignore));
       repeat(PING_INTERVAL_MS, () => {
-        const other = Math.floor(random.float() * this.#nodes);
-        dht.addNodes([this.#dhts[other]!.local]);
+        dht.addNodes([addresses[Math.floor(random.float() * this.#nodes)]!]);
       });
     }
   }

@@ -27,7 +27,9 @@ export class PortTable<T extends Bound> {
   readonly #byPort = new Map<number, T[]>();
   #nextEphemeral = 0;
   /** What was found the last time: most machines have one socket that is asked for all the time. */
-  #lastFound: { readonly host: string; readonly port: number; readonly bound: T } | undefined;
+  #lastFound: T | undefined;
+  #lastHost = '';
+  #lastPort = 0;
 
   constructor(machine: { readonly address: string }) {
     this.#machine = machine;
@@ -67,10 +69,12 @@ export class PortTable<T extends Bound> {
   }
 
   at(host: string, port: number): T | undefined {
-    const last = this.#lastFound;
-    if (last !== undefined && last.port === port && last.host === host) return last.bound;
+    if (this.#lastFound !== undefined && this.#lastPort === port && this.#lastHost === host)
+      return this.#lastFound;
     const bound = this.#byPort.get(port)?.find((each) => each.host === host || WILDCARDS.has(each.host));
-    if (bound !== undefined) this.#lastFound = { host, port, bound };
+    this.#lastFound = bound;
+    this.#lastHost = host;
+    this.#lastPort = port;
     return bound;
   }
 

@@ -24,8 +24,9 @@ export interface JoiningComponents {
 export class Joining {
   readonly #components: JoiningComponents;
   readonly #bootstrap: readonly Address[];
-  /** Addresses that were known to someone, the latest last, tried beside the bootstrap nodes until the table fills. */
+  /** The latest addresses that were known to someone, tried beside the bootstrap nodes until the table fills. */
   readonly #hints: Address[];
+  #nextHint: number;
   readonly #waiting = new Set<() => void>();
   #pauseMs = FIRST_PAUSE_MS;
   #timer: Timer | undefined;
@@ -36,7 +37,8 @@ export class Joining {
   constructor(components: JoiningComponents, bootstrap: readonly Address[], hints: readonly Address[]) {
     this.#components = components;
     this.#bootstrap = bootstrap;
-    this.#hints = [...hints];
+    this.#hints = hints.slice(0, MAX_HINTS);
+    this.#nextHint = this.#hints.length;
   }
 
   /** Begins, or begins anew with short pauses. */
@@ -49,8 +51,7 @@ export class Joining {
 
   /** More addresses to enter by. Who is in already only asks whether they are there. */
   addHints(addresses: readonly Address[]): void {
-    this.#hints.push(...addresses);
-    this.#hints.splice(0, this.#hints.length - MAX_HINTS);
+    for (const address of addresses) this.#hints[this.#nextHint++ % MAX_HINTS] = address;
     if (this.#isThin()) this.start();
     else for (const address of addresses) this.#components.node.ping(address);
   }
