@@ -20,7 +20,9 @@ export interface PathOptions {
   readonly latencyMs?: Latency;
   /** Added to each packet, uniform in [0, jitterMs). Reorders datagrams; streams stay ordered. */
   readonly jitterMs?: number;
-  /** Share of datagrams lost, 0 to 1. */
+  /** Share of packets lost, 0 to 1: datagrams vanish, streams pay with the time of a retransmission. */
+  readonly lossRate?: number;
+  /** Share of datagrams lost beside that. */
   readonly udpLossRate?: number;
   /** Share of datagrams that arrive twice. */
   readonly udpDuplicateRate?: number;
@@ -126,14 +128,16 @@ export class Paths {
 
   /** The share of packets that the path loses beyond cuts, datagrams' own losses not counted: what streams suffer. */
   lossRate(from: PathEnd, to: PathEnd): number {
-    return from === to ? 0 : this.#combinedRate(0, from, to, 'lossRate');
+    return from === to ? 0 : this.#combinedRate(this.#options.lossRate ?? 0, from, to, 'lossRate');
   }
 
   /** Whether a datagram sent now is lost on the way: a fresh draw. */
   losesDatagram(from: PathEnd, to: PathEnd): boolean {
     if (from === to) return false;
     if (this.isCut(from, to)) return true;
-    return from.random.chance(this.#combinedRate(this.#options.udpLossRate ?? 0, from, to, 'lossRate'));
+    const { lossRate = 0, udpLossRate = 0 } = this.#options;
+    const baseRate = 1 - (1 - lossRate) * (1 - udpLossRate);
+    return from.random.chance(this.#combinedRate(baseRate, from, to, 'lossRate'));
   }
 
   /** Whether a datagram sent now arrives twice: a fresh draw. */

@@ -12,15 +12,31 @@ export function networkOptions(
   nodeAt: (address: string) => FaultNode | undefined,
 ): FabricOptions {
   if (spec === undefined) return { latencyMs: leastLatencyMs };
-  const { jitterMs, lossRate } = spec;
+  const { latencyMs, jitterMs, lossRate } = spec;
   return {
-    latencyMs: (from, to) => {
-      const [one, other] = [nodeAt(from), nodeAt(to)];
-      if (one === undefined || other === undefined) return leastLatencyMs;
-      return Math.max(leastLatencyMs, latencyBetweenMs(spec, one, other));
-    },
+    latencyMs:
+      typeof latencyMs === 'number' ? Math.max(leastLatencyMs, latencyMs) : latencyByPair(spec, nodeAt),
     ...(jitterMs === undefined ? {} : { jitterMs }),
-    ...(lossRate === undefined ? {} : { udpLossRate: lossRate }),
+    ...(lossRate === undefined ? {} : { lossRate }),
+  };
+}
+
+/** Asked for every packet, so what was worked out for a pair is kept. */
+function latencyByPair(
+  spec: NetworkSpec,
+  nodeAt: (address: string) => FaultNode | undefined,
+): (from: string, to: string) => number {
+  const known = new Map<string, Map<string, number>>();
+  return (from, to) => {
+    const latencyMs = known.get(from)?.get(to);
+    if (latencyMs !== undefined) return latencyMs;
+    const [one, other] = [nodeAt(from), nodeAt(to)];
+    // Perhaps not part of the cluster yet.
+    if (one === undefined || other === undefined) return leastLatencyMs;
+    const ms = Math.max(leastLatencyMs, latencyBetweenMs(spec, one, other));
+    const row = known.get(from) ?? new Map<string, number>();
+    known.set(from, row.set(to, ms));
+    return ms;
   };
 }
 
