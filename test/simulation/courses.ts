@@ -10,14 +10,13 @@ const port = 6881;
 const addressOf = (number: number) => `10.0.0.${number}`;
 
 export interface Courses {
-  readonly product: readonly string[];
+  readonly product: string;
   readonly swarm: string;
   readonly dht: string;
 }
 
 export async function courses(): Promise<Courses> {
-  const product = [];
-  for (const seed of [3, 19]) product.push((await runSafety(seed)).hash);
+  const { hash: product } = await runSafety(3);
   return { product, swarm: await swarm(7), dht: await dht(11) };
 }
 
@@ -46,11 +45,11 @@ async function swarm(seed: number): Promise<string> {
   return world.traceHash();
 }
 
-/** Twelve nodes that find each other through the first, under loss, for a virtual minute. */
+/** Twelve nodes that find each other through the first, under loss, for twenty virtual seconds. */
 async function dht(seed: number): Promise<string> {
   const world = new SimWorld({ seed, network: { udpLossRate: 0.1, udpDuplicateRate: 0.02, jitterMs: 10 } });
   await nodesOn(world, hostsIn(world, 12), true);
-  await world.run({ untilMs: world.nowMs + 60_000 });
+  await world.run({ untilMs: world.nowMs + 20_000 });
   return world.traceHash();
 }
 

