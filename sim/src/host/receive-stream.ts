@@ -118,7 +118,7 @@ export class ReceiveStream {
     }
     if (!(Number.isInteger(consumed) && consumed >= 0 && consumed <= length))
       throw new RangeError(`onBytes returned ${consumed} for a view of ${length} bytes`);
-    view.fill(POISON);
+    poison(view);
     // Closed from within the call: nothing is kept.
     if (this.#inbox === undefined) return;
     this.#consume(consumed);
@@ -196,6 +196,11 @@ function viewOf(length: number): Uint8Array {
   if (length >= SHORT_VIEW_BYTES) return scratch.subarray(0, length);
   shortViews[length] ??= scratch.subarray(0, length);
   return shortViews[length];
+}
+
+function poison(view: Uint8Array): void {
+  if (view.length > 32) view.fill(POISON);
+  else for (let i = 0; i < view.length; i++) view[i] = POISON;
 }
 
 function growScratch(length: number): void {

@@ -15,7 +15,7 @@ import { TurnNotes } from './links.ts';
 /** Blocks on their way from the disk, which hold up what is sent after them. */
 export class BlockRun {
   /** Headers and blocks, missing while the disk still reads. */
-  slices: readonly Slice[] | undefined;
+  slices: Slice[] | undefined;
   readonly lengthBytes: number;
 
   constructor(lengthBytes: number) {
@@ -100,8 +100,8 @@ export class SendStream implements LinkFlow {
     this.#enqueue(run);
   }
 
-  /** The disk has read a run. */
-  fillRun(run: BlockRun, slices: readonly Slice[]): void {
+  /** The disk has read a run. Takes ownership of the array. */
+  fillRun(run: BlockRun, slices: Slice[]): void {
     run.slices = slices;
     this.#readyBytes += run.lengthBytes;
     this.pump();
@@ -232,6 +232,7 @@ export class SendStream implements LinkFlow {
 
   /** Moves about `softBytes`, never more than `hardBytes`, from the queue into a chunk. */
   #fill(chunk: Chunk, softBytes: number, hardBytes: number): void {
+    if (this.#takeRun(chunk, softBytes / 2, Math.min(hardBytes, 1.5 * softBytes))) return;
     let soft = softBytes;
     let hard = hardBytes;
     while (soft > 0 && hard > 0 && this.#isHeadReady) {
@@ -245,7 +246,22 @@ export class SendStream implements LinkFlow {
       hard -= taken;
       this.#advance(slice, taken);
     }
-    const moved = hardBytes - hard;
+    this.#noteMoved(chunk, hardBytes - hard);
+  }
+
+  /** The common case: a run that is long enough goes whole into a chunk of its own, array and all. */
+  #takeRun(chunk: Chunk, leastBytes: number, mostBytes: number): boolean {
+    const run = this.#queue![this.#head];
+    if (!(run instanceof BlockRun) || run.slices === undefined) return false;
+    if (run.lengthBytes < leastBytes || run.lengthBytes > mostBytes) return false;
+    if (this.#headSlice > 0 || this.#headByte > 0 || chunk.lengthBytes > 0) return false;
+    chunk.slices = run.slices;
+    this.#dropHead(this.#queue!);
+    this.#noteMoved(chunk, run.lengthBytes);
+    return true;
+  }
+
+  #noteMoved(chunk: Chunk, moved: number): void {
     chunk.lengthBytes += moved;
     this.sentBytes += moved;
     this.queuedBytes -= moved;
@@ -265,12 +281,16 @@ export class SendStream implements LinkFlow {
     const item = queue[this.#head]!;
     if (item instanceof BlockRun && ++this.#headSlice < item.slices!.length) return;
     this.#headSlice = 0;
+    this.#dropHead(queue);
+  }
+
+  #dropHead(queue: readonly unknown[]): void {
     this.#head++;
     if (this.#head === queue.length) {
       this.#queue = undefined;
       this.#head = 0;
     } else if (this.#head >= 64 && this.#head * 2 > queue.length) {
-      queue.splice(0, this.#head);
+      this.#queue = this.#queue!.slice(this.#head);
       this.#head = 0;
     }
   }
