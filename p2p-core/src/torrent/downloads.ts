@@ -194,7 +194,7 @@ export class Downloads {
     this.fillAll();
   }
 
-  /** To be called every few seconds: gives up waiting for peers that do not deliver. */
+  /** To be called every few seconds: gives up waiting for peers that do not deliver, and has no peer idle that need not be. */
   tick(nowMs: number): void {
     for (const peer of this.#peers) {
       const { asked, arriving } = peer.picks!;
@@ -203,7 +203,11 @@ export class Downloads {
         peer.connection.close('The peer stopped in the middle of a block.');
         continue;
       }
-      if (asked.size === 0 || nowMs - peer.lastBlockMs < SNUB_MS) continue;
+      if (asked.size === 0 || nowMs - peer.lastBlockMs < SNUB_MS) {
+        // It may have been left with nothing to do by a block that was dropped, or by a rejected request.
+        this.fill(peer);
+        continue;
+      }
       const blocks = [...asked].map((key) => this.#parts.picker.blockAt(key));
       peer.connection.sendBytes(encodeBlocks('cancel', blocks));
       this.#parts.picker.releaseAll(peer.picks!);

@@ -21,14 +21,14 @@ export function greet(peer: Peer, greeting: Greeting, have: Bitfield | undefined
   else if (connection.isFast && have?.isFull) connection.send({ type: 'have-all' });
   else if (have !== undefined && have.count > 0) connection.send({ type: 'bitfield', bits: have.toBytes() });
   sendExtensions(peer, greeting);
-  if (greeting.dhtPort !== undefined && greeting.supports.dht && connection.handshake.supports.dht) {
+  if (greeting.dhtPort !== undefined && greeting.supports.dht && connection.remoteSupports.dht) {
     connection.send({ type: 'port', port: greeting.dhtPort });
   }
 }
 
 /** The extension handshake (BEP 10); may be sent again when it says more than before. */
 export function sendExtensions(peer: Peer, { clientName, listenPort, metadataSize }: Greeting): void {
-  if (!peer.connection.handshake.supports.extensions) return;
+  if (!peer.connection.remoteSupports.extensions) return;
   const payload = encodeExtensionHandshake({
     ids: LOCAL_IDS,
     client: clientName,

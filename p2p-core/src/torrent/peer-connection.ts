@@ -73,7 +73,7 @@ export class PeerConnection implements TcpHandler {
   readonly #handshakeTimer: Timer;
   #tcp!: TcpConnection;
   #session: PeerSession | undefined;
-  #remote: Handshake | undefined;
+  #remoteSupports: HandshakeFlags | undefined;
   #peerIdHex: string | undefined;
   #closeReason: string | undefined;
   #readError: HostError | undefined;
@@ -114,19 +114,19 @@ export class PeerConnection implements TcpHandler {
     return this.#closeReason !== undefined;
   }
 
-  /** What the remote said of itself. Only after `welcome`. */
-  get handshake(): Handshake {
-    return this.#remote!;
+  /** What the remote said that it speaks. Only from `welcome` on. */
+  get remoteSupports(): HandshakeFlags {
+    return this.#remoteSupports!;
   }
 
+  /** Only from `welcome` on. */
   get peerIdHex(): string {
-    this.#peerIdHex ??= toHex(this.#remote!.peerId);
-    return this.#peerIdHex;
+    return this.#peerIdHex!;
   }
 
   /** Both sides speak the fast extension. */
   get isFast(): boolean {
-    return this.#options.supports.fast && this.handshake.supports.fast;
+    return this.#options.supports.fast && this.remoteSupports.fast;
   }
 
   send(message: OutgoingMessage): void {
@@ -214,7 +214,8 @@ export class PeerConnection implements TcpHandler {
       throw new WireError('bad-handshake', 'The peer answered for another torrent.');
     }
     this.#cursor.offset = HANDSHAKE_LENGTH;
-    this.#remote = handshake;
+    this.#remoteSupports = handshake.supports;
+    this.#peerIdHex = toHex(handshake.peerId);
     this.#handshakeTimer.cancel();
     if (asked === undefined) {
       if (this.#options.isServed?.(handshake.infoHash) === false) {
