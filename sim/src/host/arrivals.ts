@@ -3,6 +3,7 @@
  * first has to wait, gone when the last has passed.
  */
 import type { Chunk } from './chunk.ts';
+import { SEGMENT_BYTES } from './chunk.ts';
 import type { Link, LinkFlow } from './links.ts';
 import { TurnNotes } from './links.ts';
 
@@ -64,4 +65,13 @@ export class Arrivals implements LinkFlow {
     }
     return passedBytes;
   }
+}
+
+/** When a chunk whose last byte is here now has passed a downlink; undefined if it must wait for a turn. */
+export function passedDownlinkMs(down: Link, chunk: Chunk, nowMs: number): number | undefined {
+  if (down.isUnlimited) return nowMs;
+  const { wireBytes } = chunk;
+  return chunk.lengthBytes <= SEGMENT_BYTES
+    ? down.passSmall(nowMs - down.durationMs(wireBytes), wireBytes)
+    : down.passThrough(chunk.firstMs, wireBytes);
 }

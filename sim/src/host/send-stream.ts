@@ -9,6 +9,7 @@
 import type { Slice } from './chunk.ts';
 import { Chunk, SEGMENT_BYTES, SEGMENT_HEADER_BYTES } from './chunk.ts';
 import { CongestionWindow } from './congestion-window.ts';
+import type { Extent } from './extent.ts';
 import type { Link, LinkFlow } from './links.ts';
 import { TurnNotes } from './links.ts';
 
@@ -337,6 +338,11 @@ export class SendStream implements LinkFlow {
     return Math.min(bytes, this.#windowEnd - this.sentBytes);
   }
 
+  /** Without queues and jitter. */
+  roundTripMs(): number {
+    return this.#path.roundTripMs();
+  }
+
   /** How long an acknowledgement may take before its chunk counts as lost. */
   retransmitMs(): number {
     return Math.max(MIN_RETRANSMIT_MS, 2 * this.#path.roundTripMs());
@@ -409,6 +415,19 @@ export class SendStream implements LinkFlow {
     recovery.retransmitMs = Math.min(MAX_RETRANSMIT_MS, recovery.retransmitMs * 2);
     this.#retransmitLater(recovery);
   }
+}
+
+/** Headers and blocks by turns, as they lie in the stream. */
+export function slicesOf(
+  blocks: readonly { readonly header: Uint8Array }[],
+  extents: readonly Extent[],
+): Slice[] {
+  const slices: Slice[] = [];
+  for (const [i, { header }] of blocks.entries()) {
+    if (header.length > 0) slices.push(header);
+    if (extents[i]!.length > 0) slices.push(extents[i]!);
+  }
+  return slices;
 }
 
 /** What of `maxBytes` on the wire are data, in whole segments. */

@@ -18,18 +18,17 @@ import type {
   TcpHandler,
 } from '@skep/p2p-core/host';
 import { HostError } from '@skep/p2p-core/host';
-import { Arrivals } from './arrivals.ts';
-import type { Chunk, Slice } from './chunk.ts';
-import { SEGMENT_BYTES } from './chunk.ts';
+import { Arrivals, passedDownlinkMs } from './arrivals.ts';
+import type { Chunk } from './chunk.ts';
 import { SimContent } from './content.ts';
 import { EventQueue, type SimEvent } from './event-queue.ts';
-import type { Extent } from './extent.ts';
 import type { Fabric } from './fabric.ts';
 import { Link } from './links.ts';
 import type { ListenerBinding, Machine } from './machine.ts';
 import { ReceiveStream } from './receive-stream.ts';
+import { lossDelayMs } from './segment-loss.ts';
 import type { SendPath } from './send-stream.ts';
-import { BlockRun, RECEIVE_WINDOW_BYTES, SendStream } from './send-stream.ts';
+import { BlockRun, RECEIVE_WINDOW_BYTES, SendStream, slicesOf } from './send-stream.ts';
 import type { SimProcess } from './sim-process.ts';
 import type { Trace } from './trace.ts';
 
@@ -53,10 +52,6 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 const UNREACHABLE_AFTER_MS = 20;
 /** How long a window update that a cut swallowed is missed (RFC 9293, 3.8.6.1: zero-window probes). */
 const WINDOW_PROBE_MS = 1_000;
-/** How many timeouts in a row one lost segment may cost. */
-const MAX_TIMEOUTS = 6;
-/** As many segments must be under way for a loss to be noticed from what comes after it (RFC 5681, 3.2). */
-const FAST_RETRANSMIT_BYTES = 4 * SEGMENT_BYTES;
 const HIGH_WATER_BYTES = 2 ** 20;
 
 /** A machine's way to itself. Without a rate it notes nothing, so one serves all. */
@@ -226,7 +221,7 @@ export class TcpEndpoint implements TcpConnection, SendPath {
     }
     const latencyMs = paths.latencyMs(machine, remote);
     chunk.firstMs = firstMs + latencyMs;
-    const lossMs = this.#lossDelayMs(chunk, paths.lossRate(machine, remote));
+    const lossMs = lossDelayMs(this.#sender, chunk, paths.lossRate(machine, remote), machine.random);
     const travelledMs = lastMs + latencyMs + paths.jitterMs(machine, remote) + lossMs;
     // Not before a downlink that nobody else uses has passed it, which saves an event for that.
     const passedMs = this.#isLoopback ? 0 : chunk.firstMs + remote.down.durationMs(chunk.wireBytes);
@@ -260,25 +255,6 @@ export class TcpEndpoint implements TcpConnection, SendPath {
   onStalled(): void {
     this.#isGone = true;
     this.#finish(new HostError('timeout', `${this.remote.host} stopped acknowledging what was sent.`));
-  }
-
-  /** What segments lost at random cost a chunk and those after it, and the congestion window. */
-  #lossDelayMs(chunk: Chunk, lossRate: number): number {
-    if (lossRate <= 0) return 0;
-    const { random } = this.#components.machine;
-    const segments = Math.ceil(chunk.lengthBytes / SEGMENT_BYTES);
-    if (!random.chance(1 - (1 - lossRate) ** segments)) return 0;
-    const { window, flightBytes, sentBytes } = this.#sender;
-    if (flightBytes >= FAST_RETRANSMIT_BYTES && !random.chance(lossRate)) {
-      window.onLoss(chunk.offset, sentBytes);
-      return this.roundTripMs();
-    }
-    window.onTimeout(sentBytes);
-    const timeoutMs = this.#sender.retransmitMs();
-    let delayMs = timeoutMs;
-    for (let tries = 1; tries < MAX_TIMEOUTS && random.chance(lossRate); tries++)
-      delayMs += timeoutMs * 2 ** tries;
-    return delayMs;
   }
 
   // -------------------------------------------------------------- handshake
@@ -365,27 +341,19 @@ export class TcpEndpoint implements TcpConnection, SendPath {
   /** A chunk reaches this machine's downlink. */
   #arrive(chunk: Chunk): void {
     const { down } = this.#components.machine;
-    if (this.#arrivals !== undefined) {
-      this.#arrivals.wait(chunk, down);
-      return;
+    if (this.#arrivals === undefined) {
+      const passedMs = this.#isLoopback ? 0 : passedDownlinkMs(down, chunk, this.nowMs());
+      if (passedMs !== undefined && passedMs <= this.nowMs()) {
+        this.#receive(chunk);
+        return;
+      }
+      this.#arrivals = new Arrivals(this);
+      if (passedMs !== undefined) {
+        this.#arrivals.pass(chunk, passedMs);
+        return;
+      }
     }
-    if (down.isUnlimited || this.#isLoopback) {
-      this.#receive(chunk);
-      return;
-    }
-    const now = this.nowMs();
-    const { wireBytes } = chunk;
-    const isSmall = chunk.lengthBytes <= SEGMENT_BYTES;
-    const passedMs = isSmall
-      ? down.passSmall(now - down.durationMs(wireBytes), wireBytes)
-      : down.passThrough(chunk.firstMs, wireBytes);
-    if (passedMs !== undefined && passedMs <= now) {
-      this.#receive(chunk);
-      return;
-    }
-    this.#arrivals = new Arrivals(this);
-    if (passedMs !== undefined) this.#arrivals.pass(chunk, passedMs);
-    else this.#arrivals.wait(chunk, down);
+    this.#arrivals.wait(chunk, down);
   }
 
   /** See ArrivalsOwner. */
@@ -592,14 +560,4 @@ export class TcpEndpoint implements TcpConnection, SendPath {
   #trace(kind: 'tcp-connect' | 'tcp-accept' | 'tcp-reset', to: Machine): void {
     this.#components.trace.add(this.nowMs(), kind, this.#components.machine, to, 0);
   }
-}
-
-/** Headers and blocks by turns, as they lie in the stream. */
-function slicesOf(blocks: readonly OutgoingBlock[], extents: readonly Extent[]): Slice[] {
-  const slices: Slice[] = [];
-  for (const [i, { header }] of blocks.entries()) {
-    if (header.length > 0) slices.push(header);
-    if (extents[i]!.length > 0) slices.push(extents[i]!);
-  }
-  return slices;
 }
