@@ -543,6 +543,58 @@ describe('HTTP', () => {
       expect((now() - startMs) / (1_000 * streamWire)).toBeCloseTo(1, 1);
       await server.close();
     }));
+
+  test('a part of nothing takes no time on a link, and stops nothing', () =>
+    bench(async ({ a, b }) => {
+      const parts = [new Uint8Array(0), Uint8Array.of(1)];
+      const server = await b.http.serve({ host: B, port: 0 }, () => new Response(ReadableStream.from(parts)));
+      b.setConditions({ link: { upBytesPerSecond: 1e4 } });
+      const response = await a.http.fetch(`http://${B}:${server.local.port}/`);
+      expect(new Uint8Array(await response.arrayBuffer())).toEqual(Uint8Array.of(1));
+      await server.close();
+    }));
+
+  test('a request through a cut that its sender gave up never reaches the handler', () =>
+    bench(async ({ a, b, pause }) => {
+      let handled = 0;
+      const server = await b.http.serve({ host: B, port: 0 }, () => {
+        handled++;
+        return new Response('now');
+      });
+      b.setConditions({ paths: [{ with: [A], cut: 'in' }] });
+      const url = `http://${B}:${server.local.port}/`;
+      await expect(a.http.fetch(url, { timeoutMs: 500 })).rejects.toMatchObject({ code: 'timeout' });
+      await pause(1_000);
+      b.setConditions({});
+      await pause(1_000);
+      expect(handled).toBe(0);
+      await server.close();
+    }));
+
+  test('a request that was given up leaves the link to others', () =>
+    bench(async ({ a, b, now }) => {
+      const server = await b.http.serve({ host: B, port: 0 }, () => new Response('now'));
+      const url = `http://${B}:${server.local.port}/`;
+      a.setConditions({ link: { upBytesPerSecond: 1e4 } });
+      const large = { method: 'POST', body: new Uint8Array(1e6), timeoutMs: 500 };
+      for (let attempt = 0; attempt < 5; attempt++)
+        await expect(a.http.fetch(url, large)).rejects.toMatchObject({ code: 'timeout' });
+      const startMs = now();
+      await (await a.http.fetch(url)).text();
+      expect(now() - startMs).toBeLessThan(500);
+      await server.close();
+    }));
+
+  test('loss that nothing survives ends a request by its time limit', () =>
+    bench(async ({ a, b, now }) => {
+      const server = await b.http.serve({ host: B, port: 0 }, () => new Response('now'));
+      const url = `http://${B}:${server.local.port}/`;
+      a.setConditions({ paths: [{ with: 'any', lossRate: 1 - 1e-15 }] });
+      const startMs = now();
+      await expect(a.http.fetch(url, { timeoutMs: 500 })).rejects.toMatchObject({ code: 'timeout' });
+      expect(now() - startMs).toBeCloseTo(500, 3);
+      await server.close();
+    }));
 });
 
 describe('clock and disk', () => {

@@ -13,12 +13,11 @@ import type {
 } from '../host.ts';
 import { HostError } from '../host.ts';
 import { Crossing, streamWireBytes } from './link.ts';
-import type { Path, Shape } from './shape.ts';
+import { LEAST_RETRY_MS, type Path, type Shape } from './shape.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** Request line or status, and headers. */
 const HEAD_BYTES = 400;
-const LEAST_RETRY_MS = 200;
 /** Parts of an answer that may be on a path with delay at once. */
 const PARTS_UNDER_WAY = 16;
 
@@ -69,6 +68,8 @@ export class ShapedHttp implements Http {
     const passage = new Passage(this.#shape, remote.host, request.signal);
     if (!passage.isPlainIn)
       await passage.comeIn(HEAD_BYTES + Number(request.headers.get('content-length') ?? 0));
+    // It waited until its sender gave it up: it never got here, and nobody hears the answer.
+    if (request.signal.aborted) return new Response(null, { status: 503 });
     const response = await handler(request, remote);
     if (!passage.isPlainOut) await passage.goOut(HEAD_BYTES);
     if (response.body === null) return response;
@@ -137,20 +138,26 @@ class Passage {
     return this.#shape.pathOf(this.#host);
   }
 
-  #cross(way: 'up' | 'down', bytes: number): Promise<void> {
+  #cross(way: 'up' | 'down', bytes: number): Promise<void> | undefined {
+    if (bytes === 0 || this.#signal.aborted) return undefined;
     return new Promise((resolve) => {
-      new Crossing(this.#shape[way], streamWireBytes(bytes), () => resolve());
+      const over = (): void => {
+        this.#signal.removeEventListener('abort', giveUp);
+        resolve();
+      };
+      const giveUp = (): void => {
+        crossing.cancel();
+        over();
+      };
+      this.#signal.addEventListener('abort', giveUp);
+      const crossing = new Crossing(this.#shape[way], streamWireBytes(bytes), over);
     });
   }
 
   #lossMs(): number {
-    const { delayMs, lossRate } = this.#path;
-    let lateMs = 0;
-    for (let retryMs = Math.max(LEAST_RETRY_MS, 4 * delayMs); this.#shape.draw(lossRate); retryMs *= 2) {
-      if (lossRate === 1) break;
-      lateMs += retryMs;
-    }
-    return lateMs;
+    const path = this.#path;
+    if (path.isCutOut) return 0;
+    return this.#shape.drawRetriesMs(path, Math.max(LEAST_RETRY_MS, 4 * path.delayMs));
   }
 
   #uncut(way: 'isCutIn' | 'isCutOut'): Promise<void> | undefined {

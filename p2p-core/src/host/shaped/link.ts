@@ -139,6 +139,12 @@ export class Crossing implements Flow {
     if (this.#leftBytes > 0) this.#link.enter(this);
     else this.#done(atMs);
   }
+
+  /** Leaves the link to others; `done` may still be told of the chunk that is on it. */
+  cancel(): void {
+    this.#leftBytes = 0;
+    this.#link.leave(this);
+  }
 }
 
 const SEGMENT_BYTES = 1_448;

@@ -5,6 +5,11 @@ import type { Clock, Random } from '../host.ts';
 import { DiskShape } from './disk.ts';
 import { Link } from './link.ts';
 
+/** Linux's least retransmission timeout and its longest, and how often it retries (tcp_retries2). */
+export const LEAST_RETRY_MS = 200;
+export const LONGEST_RETRY_MS = 120_000;
+const TCP_RETRIES = 15;
+
 /** What becomes of traffic with one remote. */
 export interface Path {
   readonly delayMs: number;
@@ -83,6 +88,14 @@ export class Shape {
   /** One way over `path`, with a fresh draw of its jitter. */
   drawDelayMs(path: Path): number {
     return path.delayMs + (path.jitterMs > 0 ? path.jitterMs * this.random.float() : 0);
+  }
+
+  /** How long what is lost keeps being sent again, at first after `retryMs` and then ever later (RFC 6298, 5.5). */
+  drawRetriesMs({ lossRate }: Path, retryMs: number): number {
+    let lateMs = 0;
+    for (let retry = 0; retry < TCP_RETRIES && this.draw(lossRate); retry++)
+      lateMs += Math.min(LONGEST_RETRY_MS, retryMs * 2 ** retry);
+    return lateMs;
   }
 
   /**

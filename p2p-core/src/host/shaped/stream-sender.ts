@@ -8,7 +8,7 @@
  */
 import type { HostError, OutgoingBlock, Timer } from '../host.ts';
 import { type Flow, streamWireBytes } from './link.ts';
-import type { Path, Shape } from './shape.ts';
+import { LEAST_RETRY_MS, LONGEST_RETRY_MS, type Path, type Shape } from './shape.ts';
 import type { ShapedContent } from './storage.ts';
 
 /** What the sender needs of its connection. */
@@ -63,10 +63,7 @@ const LARGEST_WINDOW_BYTES = 4 * 2 ** 20;
 const SMALLEST_WINDOW_BYTES = 4 * SEGMENT_BYTES;
 /** How much leaves while no acknowledgement comes back. */
 const UNANSWERED_BYTES = 256 * 2 ** 10;
-/** Linux's least retransmission timeout, its longest, and the time of its 15 retries (tcp_retries2). */
-const LEAST_RETRY_MS = 200;
-const LONGEST_RETRY_MS = 120_000;
-const RETRIES = 15;
+/** The time of all of Linux's retries (tcp_retries2). */
 const GIVE_UP_MS = 924_600;
 /** The same for a connection that was closed and has nobody waiting for it. */
 const LINGER_MS = 30_000;
@@ -317,8 +314,7 @@ export class StreamSender implements Flow {
     const retryMs = Math.max(LEAST_RETRY_MS, 2 * roundTripMs);
     // What follows tells of the loss within a round trip; the last bytes have only the timer.
     let lateMs = this.#head < this.#queue.length || chunk.bytes > 3 * SEGMENT_BYTES ? roundTripMs : retryMs;
-    for (let retry = 0; retry < RETRIES && this.#shape.draw(path.lossRate); retry++)
-      lateMs += Math.min(LONGEST_RETRY_MS, retryMs * 2 ** retry);
+    lateMs += this.#shape.drawRetriesMs(path, retryMs);
     return lateMs;
   }
 
