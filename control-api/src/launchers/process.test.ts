@@ -160,6 +160,22 @@ describe('ProcessLauncher', () => {
     }
   });
 
+  it('has a paused machine end cleanly, well within its grace', async () => {
+    const world = await createWorld();
+    try {
+      const machine = machineRef(world.compute, name);
+      await world.launcher.launch({ machine, config, ephemeral: false });
+      await world.launcher.pause(machine);
+      await world.until(async () => !(await world.isRunning(machine)));
+      const exits: string[] = [];
+      world.launcher.watch(({ evidence }) => exits.push(evidence));
+      await world.launcher.stop(machine, { graceMs: 20_000 });
+      expect(exits).toEqual([expect.not.stringContaining('SIGKILL')]);
+    } finally {
+      await world.close();
+    }
+  });
+
   it('takes no stranger with the same pid for its machine', async () => {
     const world = await createWorld();
     try {

@@ -305,7 +305,11 @@ export class ProcessLauncher implements Launcher {
   async #end(target: ProcessIdentity, graceMs: number): Promise<void> {
     const { clock } = this.#host;
     const killAtMs = clock.now() + graceMs;
-    if (graceMs > 0) signalProcess(target, 'SIGTERM');
+    if (graceMs > 0) {
+      signalProcess(target, 'SIGTERM');
+      // One that is paused hears of it only when it goes on.
+      signalProcess(target, 'SIGCONT');
+    }
     for (let waitMs = 2; isAlive(target); waitMs = Math.min(waitMs * 2, 50)) {
       if (clock.now() >= killAtMs) signalProcess(target, 'SIGKILL');
       await this.#sleep(waitMs);
