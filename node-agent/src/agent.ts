@@ -51,6 +51,8 @@ export async function startAgent(components: { host: Host; log: Log }, config: A
 class Machine implements Agent {
   readonly ended: Promise<AgentEnd>;
   readonly #host: Host;
+  /** What is told on the machine itself is told whatever the machine endures. */
+  readonly #healthHost: Host;
   readonly #log: Log;
   readonly #config: AgentConfig;
   readonly #lamport = new LamportClock();
@@ -70,10 +72,11 @@ class Machine implements Agent {
   #readyTimer: Timer | undefined;
 
   constructor(host: Host, log: Log, config: AgentConfig) {
+    this.#healthHost = host;
     if (config.shaped === true) {
       const shaped = new ShapedHost(host);
       this.#endurance = new Endurance({ clock: shaped.clock, endurer: shaped });
-      // All that the machine does goes through it from here on, its line to the control API too.
+      // All that the machine says to others goes through it, to the control API too.
       host = shaped;
     }
     this.#host = host;
@@ -133,7 +136,7 @@ class Machine implements Agent {
       { dataDirectory: config.dataDirectory, onEvent: (kind, data) => this.#tell(kind, data) },
     );
     this.#health = await serveHealth(
-      host,
+      this.#healthHost,
       { host: '127.0.0.1', port: config.healthPort },
       {
         slot: config.slot,

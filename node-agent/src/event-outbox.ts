@@ -5,29 +5,42 @@ import type { AgentEvent } from '@skep/contract';
 const capacity = 1_000;
 const perReport = 100;
 
+/**
+ * Numbers go on where the journal stands: a machine that was rebooted is still the same generation, and events
+ * counted from 1 again would be taken for those that it has. So none is sent before the first answer.
+ */
 export class EventOutbox {
   readonly #waiting: AgentEvent[] = [];
-  #sequence = 0;
+  /** Events since the process started. */
+  #count = 0;
+  /** Events of this generation that the journal had when the process first heard from it. */
+  #before: number | undefined;
   #dropped = 0;
 
   /** Numbers an event and keeps it. When full the oldest goes, since the newest tell what is now. */
   add(event: Omit<AgentEvent, 'sequence'>): void {
-    this.#sequence += 1;
-    this.#waiting.push({ ...event, sequence: this.#sequence });
+    this.#count += 1;
+    this.#waiting.push({ ...event, sequence: this.#count });
     if (this.#waiting.length > capacity) {
       this.#waiting.shift();
       this.#dropped += 1;
     }
   }
 
-  /** The oldest events that fit a report. */
+  /** The oldest events that fit a report; none before the first `taken`. */
   next(): AgentEvent[] {
-    return this.#waiting.slice(0, perReport);
+    const before = this.#before;
+    if (before === undefined) return [];
+    return this.#waiting
+      .slice(0, perReport)
+      .map((event) => ({ ...event, sequence: before + event.sequence }));
   }
 
   /** The journal has all events up to and including `sequence`. */
   taken(sequence: number): void {
-    while (this.#waiting[0] !== undefined && this.#waiting[0].sequence <= sequence) this.#waiting.shift();
+    this.#before ??= sequence;
+    const count = sequence - this.#before;
+    while (this.#waiting[0] !== undefined && this.#waiting[0].sequence <= count) this.#waiting.shift();
   }
 
   get size(): number {

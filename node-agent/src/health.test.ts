@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { EventOutbox } from './event-outbox.ts';
 import { metricsText } from './health.ts';
 
 describe('metrics', () => {
@@ -37,28 +36,5 @@ describe('metrics', () => {
     for (const line of text.trimEnd().split('\n')) {
       expect(line).toMatch(/^(# (HELP|TYPE) skep_\w+ .+|skep_\w+(\{\w+="[\w-]+"\})? [\d.]+)$/);
     }
-  });
-});
-
-describe('the event outbox', () => {
-  const event = { kind: 'x', lamport: 1, data: {} };
-
-  it('keeps events until they are taken, in order', () => {
-    const outbox = new EventOutbox();
-    for (let i = 0; i < 150; i++) outbox.add(event);
-    expect(outbox.next().map(({ sequence }) => sequence)).toEqual(
-      Array.from({ length: 100 }, (_, i) => i + 1),
-    );
-    outbox.taken(120);
-    expect(outbox.next()[0]!.sequence).toBe(121);
-    expect(outbox.size).toBe(30);
-  });
-
-  it('is bounded: the oldest go first, and are counted', () => {
-    const outbox = new EventOutbox();
-    for (let i = 0; i < 1_500; i++) outbox.add(event);
-    expect(outbox.size).toBe(1_000);
-    expect(outbox.dropped).toBe(500);
-    expect(outbox.next()[0]!.sequence).toBe(501);
   });
 });
