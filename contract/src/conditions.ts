@@ -60,7 +60,7 @@ export const DiskConditions = z.strictObject({
   /** 0 to 1, of operations. */
   readErrorRate: Rate.optional(),
   writeErrorRate: Rate.optional(),
-  /** 0 to 1, of reads of payload: one byte comes back wrong, which a hash tells. */
+  /** 0 to 1, of reads of payload: they come back wrong, which a hash tells. */
   corruptReadRate: Rate.optional(),
 });
 export type DiskConditions = z.infer<typeof DiskConditions>;

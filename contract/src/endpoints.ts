@@ -223,7 +223,8 @@ export const endpoints = {
     method: 'POST',
     path: '/v1/clusters/{cluster}/faults',
     access: 'admin',
-    summary: 'Does a fault to nodes. What lasts ends by itself, at the nodes too when they hear nobody.',
+    summary:
+      'Does a fault to nodes. What lasts ends by itself, at the nodes too when they hear nobody, but for a pause. Posted twice it is two.',
     params: cluster,
     body: Fault,
     status: 201,

@@ -13,7 +13,7 @@ const mostFaultBytes = 1_000_000;
 const mostShownNodes = 4;
 
 const faultHelp = `
-FAULT is YAML or JSON, or a file that holds it. Times are in milliseconds; nodes are slots, or control-api.
+FAULT is YAML or JSON in braces, or a file that holds it. Times are in milliseconds; nodes are slots, or control-api.
   {kind: crash, nodes: [peer-1]}                             ends at once; \`power: true\` where the runner can
   {kind: pause, nodes: [bootstrap-2], forMs: 5000}           stands still
   {kind: restart, nodes: [peer-1], disk: lose}               or keep

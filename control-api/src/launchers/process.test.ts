@@ -165,7 +165,7 @@ describe('ProcessLauncher', () => {
     try {
       const machine = machineRef(world.compute, name);
       await world.launcher.launch({ machine, config, ephemeral: false });
-      await world.launcher.pause(machine);
+      await world.launcher.pause!(machine);
       await world.until(async () => !(await world.isRunning(machine)));
       const exits: string[] = [];
       world.launcher.watch(({ evidence }) => exits.push(evidence));
