@@ -2,7 +2,9 @@
  * Faults on real processes, through the API: what a node endures by its own hand is taken by the others for
  * what it looks like, holds to its figures, and ends by itself.
  */
-import type { Fault } from '@skep/contract';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AgentConfig, Fault } from '@skep/contract';
 import { afterEach, describe, expect, it } from 'vitest';
 import type * as z from 'zod';
 import { ChaosCluster } from './cluster.ts';
@@ -73,6 +75,13 @@ describe.skipIf(process.platform !== 'linux')('a partition', () => {
     await inject({ kind: 'partition', nodes: ['peer-1'], from: ['control-api'], way: 'both', forMs });
     await until('its silence', async () => (await heardAgoMs('peer-1')) > forMs / 2);
     expect(await heardAgoMs('peer-2')).toBeLessThan(forMs / 2);
+    // Whoever asks on the machine itself is at the control API's address here, and is answered all the same.
+    const config = readFileSync(join(cluster.dataOf('peer-1'), '../1.1/agent.json'), 'utf8');
+    const { healthPort } = JSON.parse(config) as AgentConfig;
+    const health = await cluster.host.http.fetch(`http://127.0.0.1:${healthPort}/healthz`, {
+      timeoutMs: 500,
+    });
+    expect(await health.json()).toMatchObject({ state: 'serving', slot: 'peer-1' });
     await until('its voice', async () => (await heardAgoMs('peer-1')) < 1_000, { timeoutMs: 30_000 });
     expect(cluster.machines()).toEqual(before);
   });
