@@ -46,6 +46,8 @@ export interface LookupTask {
   readonly method: 'find_node' | 'get_peers';
   /** Addresses to start from beside the routing table. */
   readonly seeds?: readonly Address[];
+  /** Nodes asked in all; default 100. */
+  readonly maxQueries?: number;
   /** Peers that one node named: as they come, duplicates included. */
   onPeers?(peers: Address[]): void;
   /** Over; `nearest` have answered, `answers` did in all. Not called after a cancel. */
@@ -162,7 +164,7 @@ export class DhtNode {
 
   /** Runs a lookup. Returns what cancels it. */
   lookup(task: LookupTask): () => void {
-    const lookup = new Lookup(task.target, { ownId: this.table.ownId });
+    const lookup = new Lookup(task.target, { ownId: this.table.ownId, maxQueries: task.maxQueries });
     lookup.addSeeds(task.seeds ?? []);
     lookup.addContacts(this.table.closest(task.target, 2 * BUCKET_SIZE));
     const body = this.#lookupQuery(task);
@@ -218,7 +220,7 @@ export class DhtNode {
   /** Who queries us may be worth knowing, but a query's source is easily forged: it has to answer a ping first. */
   #noteQuerier(id: Uint8Array, from: Address, nowMs: number): void {
     if (sameId(id, 0, this.table.ownId, 0) || this.table.heardQuery(id, from, nowMs)) return;
-    if (this.table.wants(id, from)) this.#verify(from);
+    if (this.table.wants(id, from, nowMs)) this.#verify(from);
   }
 
   #verify(address: Address): void {

@@ -194,6 +194,12 @@ describe('a small cluster', () => {
 });
 
 describe('200 nodes', () => {
+  it('join with fewer than 150 datagrams each, queries and answers, even all at once', async () => {
+    const { world } = await cluster(200, { jitterMs: 40 });
+    world.run(60_000);
+    expect(world.datagrams / 200).toBeLessThan(150);
+  });
+
   it('find what was announced, from everywhere', async () => {
     const { world, nodes } = await cluster(200, { jitterMs: 40 });
     world.run(60_000);

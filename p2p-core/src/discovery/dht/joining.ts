@@ -15,6 +15,9 @@ const MAX_PAUSE_MS = 30_000;
 const MAX_SEEDS = 16;
 const MAX_HINTS = 8 * MAX_SEEDS;
 
+/** A bucket with so many is left to fill by itself, from our own lookups and from who asks us. */
+const ENOUGH_IN_BUCKET = BUCKET_SIZE / 2;
+
 export interface JoiningComponents {
   readonly clock: Clock;
   readonly random: Random;
@@ -32,6 +35,7 @@ export class Joining {
   #timer: Timer | undefined;
   #cancelLookup: (() => void) | undefined;
   #hasSpread = false;
+  #cancelSpread: (() => void) | undefined;
   #isClosed = false;
 
   constructor(components: JoiningComponents, bootstrap: readonly Address[], hints: readonly Address[]) {
@@ -88,6 +92,7 @@ export class Joining {
     this.#isClosed = true;
     this.#timer?.cancel();
     this.#cancelLookup?.();
+    this.#cancelSpread?.();
     this.#waiting.clear();
   }
 
@@ -108,13 +113,29 @@ export class Joining {
    * it a node knows its own corner only, and reaches the rest through the bootstrap nodes alone.
    */
   #spread(): void {
-    const { node, random } = this.#components;
-    if (this.#hasSpread || node.table.bucketCount < 2) return;
+    if (this.#hasSpread || this.#components.node.table.bucketCount < 2) return;
     this.#hasSpread = true;
-    for (let depth = 0; depth < node.table.bucketCount - 1; depth++) {
-      const target = randomIdSharingPrefix(random, node.table.ownId, depth);
-      node.lookup({ target, method: 'find_node', onDone: () => {} });
-    }
+    this.#fillFrom(0);
+  }
+
+  /**
+   * One bucket after another, for where many join at once bursts of all of them would meet; and no further than a
+   * few answers: the nearest to the random target are of no use.
+   */
+  #fillFrom(firstDepth: number): void {
+    const { node, random } = this.#components;
+    let depth = firstDepth;
+    while (depth < node.table.bucketCount - 1 && node.table.countAt(depth) >= ENOUGH_IN_BUCKET) depth++;
+    if (depth >= node.table.bucketCount - 1) return;
+    this.#cancelSpread = node.lookup({
+      target: randomIdSharingPrefix(random, node.table.ownId, depth),
+      method: 'find_node',
+      maxQueries: BUCKET_SIZE,
+      onDone: () => {
+        this.#cancelSpread = undefined;
+        this.#fillFrom(depth + 1);
+      },
+    });
   }
 
   /** Does not wait for the attempt before: what still answers to that one enters the table all the same. */

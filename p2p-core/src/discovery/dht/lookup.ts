@@ -54,7 +54,7 @@ export interface LookupOptions {
   /** Queries at once that are not slow yet; default 3, alpha of Kademlia. */
   readonly parallelism?: number;
   /** Queries in all; default 100. */
-  readonly maxQueries?: number;
+  readonly maxQueries?: number | undefined;
 }
 
 /** The nearest this many are kept. Failed ones keep their place, so that nobody can bring them back. */

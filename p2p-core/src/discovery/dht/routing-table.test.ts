@@ -62,6 +62,16 @@ describe('the routing table', () => {
     expect(doubtful?.id).toEqual(ids[0]);
   });
 
+  it('wants nobody new in a full bucket until one of its nodes is questionable or bad', () => {
+    const { table } = fullFarBucket();
+    table.heardResponse(randomIdSharingPrefix(random, ownId, 1), at(50), 0);
+    expect(table.wants(far(), at(100), QUESTIONABLE_AFTER_MS - 1)).toBe(false);
+    expect(table.wants(far(), at(100), QUESTIONABLE_AFTER_MS)).toBe(true);
+    table.failed(at(3));
+    table.failed(at(3));
+    expect(table.wants(far(), at(100), 100)).toBe(true);
+  });
+
   it('replaces a node by the newest replacement after the second failure in a row, not the first', () => {
     const { table, ids } = fullFarBucket();
     table.heardResponse(far(), at(100), 100);
@@ -103,7 +113,7 @@ describe('the routing table', () => {
     const table = new RoutingTable(ownId, 0);
     const [old, young] = [far(), randomIdSharingPrefix(random, ownId, 30)];
     table.heardResponse(old, at(1), 0);
-    expect(table.wants(young, at(1))).toBe(true);
+    expect(table.wants(young, at(1), 0)).toBe(true);
     table.heardResponse(young, at(1), 1);
     expect(contents(table)).toEqual([{ id: toHex(young), address: formatAddress(at(1)) }]);
   });
@@ -113,7 +123,7 @@ describe('the routing table', () => {
     const id = far();
     table.heardResponse(id, at(1), 0);
     table.heardResponse(id, at(2), 1);
-    expect(table.wants(id, at(2))).toBe(false);
+    expect(table.wants(id, at(2), 0)).toBe(false);
     expect(contents(table)).toEqual([{ id: toHex(id), address: formatAddress(at(1)) }]);
     table.failed(at(1));
     table.failed(at(1));
@@ -127,7 +137,7 @@ describe('the routing table', () => {
     table.heardResponse(far(), { host: '::1', port: 5 }, 0);
     table.heardResponse(far(), { host: '10.0.0.1', port: 0 }, 0);
     expect(table.size).toBe(0);
-    expect(table.wants(ownId, at(1))).toBe(false);
+    expect(table.wants(ownId, at(1), 0)).toBe(false);
   });
 
   it('asks for a refresh of what did not change for 15 minutes, once', () => {

@@ -125,20 +125,22 @@ export class RoutingTable {
   }
 
   /**
-   * Whether a node unknown so far would find a place if it answered: its bucket or the replacement cache has room or
-   * holds a bad node. Asked for every query from a stranger, so it doesn't search the table for the address: a node replaced
+   * Whether a node unknown so far would find a place if it answered: its bucket has room, or holds a node that is bad or
+   * questionable. Replacements are not sought: enough of those that we ask ourselves find no other place. Asked for every query from a stranger, so it doesn't search the table for the address: a node replaced
    * at its old address is noticed by its answer to the next query.
    */
-  wants(id: Uint8Array, address: Address): boolean {
+  wants(id: Uint8Array, address: Address, nowMs: number): boolean {
     const bucket = this.#bucketOf(id, 0);
-    const isFull =
-      !this.#canSplit(bucket) &&
-      this.#counts[bucket * 2]! === BUCKET_SIZE &&
-      this.#counts[bucket * 2 + 1]! === BUCKET_SIZE;
-    if (isFull && this.#findBad(bucket) < 0) return false;
+    if (this.countAt(bucket) === BUCKET_SIZE && !this.#canSplit(bucket) && !this.#hasDoubtful(bucket, nowMs))
+      return false;
     if (!packEndpoint(address, packed, 0) || sameId(id, 0, this.ownId, 0)) return false;
     const known = this.#placeOfId(id);
     return known < 0 || this.#failures[known]! >= BAD_AFTER_FAILURES;
+  }
+
+  /** Nodes in use in the bucket at this depth. */
+  countAt(depth: number): number {
+    return this.#counts[depth * 2]!;
   }
 
   /** A query to this address went unanswered. A node that became bad by it gives way to a replacement, if there is one. */
@@ -352,6 +354,16 @@ export class RoutingTable {
     for (let place = bucket * PLACES; place < this.#liveEnd(bucket); place++)
       if (this.#failures[place]! >= BAD_AFTER_FAILURES) return place;
     return -1;
+  }
+
+  /** Whether a node in use is bad or questionable. */
+  #hasDoubtful(bucket: number, nowMs: number): boolean {
+    const end = this.#liveEnd(bucket);
+    for (let place = bucket * PLACES; place < end; place++) {
+      if (this.#failures[place]! >= BAD_AFTER_FAILURES) return true;
+      if (nowMs - this.#heardAtMs[place]! >= QUESTIONABLE_AFTER_MS) return true;
+    }
+    return false;
   }
 
   #findQuestionable(bucket: number, nowMs: number): Contact | undefined {
