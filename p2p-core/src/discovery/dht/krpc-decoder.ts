@@ -30,25 +30,25 @@ const CHAR_MINUS = 0x2d;
 const CHAR_0 = 0x30;
 const CHAR_9 = 0x39;
 
-/** Fields of all message kinds, as far as they were there with the right type. */
-interface Fields {
-  t?: Uint8Array;
+/** Fields of all message kinds, as far as they were there with the right type. All are always set, that the shape is one. */
+class Fields {
+  t: Uint8Array | undefined;
   /** The one letter of `y`. */
-  y?: number;
-  q?: KrpcMethod | 'unknown';
-  readOnly: boolean;
-  hasBody: boolean;
-  id?: Uint8Array;
-  target?: Uint8Array;
-  infoHash?: Uint8Array;
-  token?: Uint8Array;
-  port?: number;
-  impliedPort: boolean;
-  nodes?: Uint8Array;
-  nodes6?: Uint8Array;
-  values?: Uint8Array[];
-  errorCode?: number;
-  errorMessage?: Uint8Array;
+  y: number | undefined;
+  q: KrpcMethod | 'unknown' | undefined;
+  readOnly = false;
+  hasBody = false;
+  id: Uint8Array | undefined;
+  target: Uint8Array | undefined;
+  infoHash: Uint8Array | undefined;
+  token: Uint8Array | undefined;
+  port: number | undefined;
+  impliedPort = false;
+  nodes: Uint8Array | undefined;
+  nodes6: Uint8Array | undefined;
+  values: Uint8Array[] | undefined;
+  errorCode: number | undefined;
+  errorMessage: Uint8Array | undefined;
 }
 
 /** Thrown and caught in this file only: made once, so that junk costs no stack trace. */
@@ -80,7 +80,7 @@ export function decodeKrpc(datagram: Uint8Array): KrpcMessage | RejectedQuery | 
 }
 
 function readMessage(): Fields {
-  const fields: Fields = { readOnly: false, hasBody: false, impliedPort: false };
+  const fields = new Fields();
   while (input[at] !== CHAR_E) {
     readKey();
     const type = input[at];

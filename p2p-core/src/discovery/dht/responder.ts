@@ -24,6 +24,10 @@ export interface ResponderComponents {
 
 /** Filled and encoded within one synchronous call, so all nodes of a process share it. */
 const closestNodes = new Uint8Array(BUCKET_SIZE * NODE_INFO_LENGTH);
+/** The first so many of them: making a view costs more than filling it. */
+const closestViews = Array.from({ length: BUCKET_SIZE + 1 }, (_, count) =>
+  closestNodes.subarray(0, count * NODE_INFO_LENGTH),
+);
 
 export class Responder {
   readonly #table: RoutingTable;
@@ -41,20 +45,19 @@ export class Responder {
     const { transactionId } = query;
     if (query.kind === 'rejected')
       return encodeKrpc({ kind: 'error', transactionId, code: query.code, message: query.reason });
-    const response: KrpcResponse = { kind: 'response', transactionId, id: this.#table.ownId };
+    const id = this.#table.ownId;
     switch (query.method) {
       case 'ping':
-        return encodeKrpc(response);
+        return encodeKrpc(responseOf(transactionId, id));
       case 'find_node':
-        return encodeKrpc({ ...response, nodes: this.#closest(query.target) });
+        return encodeKrpc(responseOf(transactionId, id, this.#closest(query.target)));
       case 'get_peers': {
         const values = this.#peers.sample(query.infoHash, nowMs);
-        return encodeKrpc({
-          ...response,
-          nodes: this.#closest(query.infoHash),
-          token: this.#tokens.issue(from.host, nowMs),
-          values: values.length > 0 ? values : undefined,
-        });
+        const nodes = this.#closest(query.infoHash);
+        const token = this.#tokens.issue(from.host, nowMs);
+        return encodeKrpc(
+          responseOf(transactionId, id, nodes, token, values.length > 0 ? values : undefined),
+        );
       }
       case 'announce_peer': {
         if (!this.#tokens.verify(query.token, from.host, nowMs)) {
@@ -63,12 +66,23 @@ export class Responder {
         }
         const port = query.impliedPort ? from.port : query.port;
         this.#peers.announce(query.infoHash, { host: from.host, port }, nowMs);
-        return encodeKrpc(response);
+        return encodeKrpc(responseOf(transactionId, id));
       }
     }
   }
 
   #closest(target: Uint8Array): Uint8Array {
-    return closestNodes.subarray(0, this.#table.writeClosest(target, BUCKET_SIZE, closestNodes));
+    return closestViews[this.#table.writeClosest(target, BUCKET_SIZE, closestNodes) / NODE_INFO_LENGTH]!;
   }
+}
+
+/** All responses have one shape, the one that the decoder makes too: code that sees only one is fast. */
+function responseOf(
+  transactionId: Uint8Array,
+  id: Uint8Array,
+  nodes?: Uint8Array,
+  token?: Uint8Array,
+  values?: readonly Uint8Array[],
+): KrpcResponse {
+  return { kind: 'response', transactionId, id, nodes, nodes6: undefined, values, token };
 }

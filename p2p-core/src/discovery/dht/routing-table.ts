@@ -293,7 +293,8 @@ export class RoutingTable {
           index--;
         if (index >= count) continue;
         end = Math.min(end + 1, count);
-        nearest.copyWithin(index + 1, index, end - 1);
+        // By hand: for so few the call of copyWithin costs more than the copying.
+        for (let moved = end - 1; moved > index; moved--) nearest[moved] = nearest[moved - 1]!;
         nearest[index] = place;
       }
     }
