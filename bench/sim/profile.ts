@@ -34,7 +34,8 @@ export async function shares(
   for (const [i, id] of profile.samples!.entries()) {
     const layer = layerOf.get(id)!;
     const microseconds = profile.timeDeltas![i]!;
-    if (layer === 'idle') continue;
+    // What comes before the first sample is the profiler's own start.
+    if (layer === 'idle' || i === 0) continue;
     total += microseconds;
     times.set(layer, (times.get(layer) ?? 0) + microseconds);
   }

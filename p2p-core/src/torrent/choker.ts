@@ -59,9 +59,14 @@ export class Choker<P extends ChokerPeer> {
     return this.#unchoked;
   }
 
+  /** Whether who becomes interested is unchoked at once. */
+  get hasRoom(): boolean {
+    return this.#unchoked.size <= this.#slots;
+  }
+
   /** A peer has become interested. True if it got a free slot. */
   interested(peer: P, nowMs: number): boolean {
-    if (this.#unchoked.has(peer) || this.#unchoked.size > this.#slots) return false;
+    if (this.#unchoked.has(peer) || !this.hasRoom) return false;
     this.#unchoked.set(peer, nowMs);
     return true;
   }

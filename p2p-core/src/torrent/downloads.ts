@@ -76,7 +76,7 @@ export class Downloads {
     if (picks.asked.size === 0) peer.lastBlockMs = this.#parts.clock.now();
     if (this.#parts.limit.isUnlimited) this.#parts.picker.pick(picks, room, blocks);
     else this.#pickWithinLimit(peer, room, blocks);
-    peer.connection.sendBytes(encodeBlocks('request', blocks));
+    if (blocks.length > 0) peer.connection.sendBytes(encodeBlocks('request', blocks));
   }
 
   #pickWithinLimit(peer: Peer, room: number, blocks: Block[]): void {

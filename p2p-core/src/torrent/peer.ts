@@ -62,6 +62,8 @@ export class Peer implements PeerSession, ChokerPeer {
   /** Until `join`. */
   #early: EarlyClaims | undefined = new EarlyClaims();
   #hasToldDhtPort = false;
+  /** It told of pieces, and we have not looked yet whether we want them. */
+  #hasNews = false;
   #droppedBytes = 0;
 
   constructor(swarm: PeerSwarm, connection: PeerConnection, nowMs: number) {
@@ -121,8 +123,10 @@ export class Peer implements PeerSession, ChokerPeer {
 
   /** The peer has more than before: perhaps something to ask for. */
   #follow(): void {
+    this.#hasNews = false;
+    if (this.picks!.interesting === 0) return;
     this.updateInterest();
-    if (this.amInterested) this.#swarm.transfer?.downloads.fill(this);
+    this.#swarm.transfer?.downloads.fill(this);
   }
 
   choke(): void {
@@ -190,6 +194,7 @@ export class Peer implements PeerSession, ChokerPeer {
   }
 
   onTurnEnd(): void {
+    if (this.#hasNews) this.#follow();
     if (this.incoming.length > 0) this.#swarm.transfer?.uploads.pump(this);
   }
 
@@ -284,7 +289,8 @@ export class Peer implements PeerSession, ChokerPeer {
     if (index >= this.picks.has.size)
       throw new WireError('bad-field', 'The peer has a piece that does not exist.');
     this.#swarm.transfer!.picker.peerHas(this.picks, index);
-    this.#follow();
+    // Haves come in runs: what they lead to is asked for once, at the turn's end.
+    this.#hasNews = true;
   }
 
   #onAllowedFast(index: number): void {

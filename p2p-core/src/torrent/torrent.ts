@@ -142,11 +142,17 @@ export class Torrent implements PeerSwarm {
       uploadBytesPerSecond: this.#transfer?.uploads.meter.bytesPerSecond(nowMs) ?? 0,
       peers: {
         connected: this.#swarm.peers.size,
-        seeds: [...this.#swarm.peers].filter((peer) => peer.isSeed).length,
-        unchoked: [...this.#swarm.peers].filter((peer) => !peer.amChoking).length,
+        seeds: this.#countPeers((peer) => peer.isSeed),
+        unchoked: this.#countPeers((peer) => !peer.amChoking),
         known: this.#swarm.book.size,
       },
     };
+  }
+
+  #countPeers(fits: (peer: Peer) => boolean): number {
+    let count = 0;
+    for (const peer of this.#swarm.peers) if (fits(peer)) count++;
+    return count;
   }
 
   /**
@@ -300,7 +306,7 @@ export class Torrent implements PeerSwarm {
     this.#tickTimer?.cancel();
     const goodbyes = this.#sources.map((source) => source.stop().catch(() => undefined));
     this.#swarm.closeAll('The torrent was stopped.');
-    this.#transfer?.uploads.close();
+    this.#transfer?.close();
     await this.#beginning;
     await this.#transfer?.downloads.close();
     if (this.#transfer !== undefined) await this.#checkpoints.saveNow();

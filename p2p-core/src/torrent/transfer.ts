@@ -84,7 +84,7 @@ export class Transfer {
       },
     });
     this.#choker = new Choker(host, { uploadBytesPerSecond: uploadLimit.rateBytesPerSecond });
-    this.#haves = new Haves(clock.now());
+    this.#haves = new Haves({ clock, peers: components.peers, hasRoom: () => this.#choker.hasRoom });
   }
 
   /** The peer was told what we have; what it said so far counts from here on. */
@@ -112,9 +112,17 @@ export class Transfer {
     if (nowMs >= this.#nextLookMs) {
       this.#nextLookMs = nowMs + LOOK_MS;
       this.downloads.tick(nowMs);
+      // Not at once when nothing is left to want of a peer: most have something again a moment later.
+      for (const peer of this.#parts.peers) peer.updateInterest();
     }
-    this.#haves.tick(peers, nowMs);
+    this.#haves.tick(nowMs);
     if (this.#choker.tick(peers, this.picker.isComplete, nowMs)) this.#applyChoking();
+  }
+
+  /** Nothing more is sent; what is being stored is `downloads` to end. */
+  close(): void {
+    this.uploads.close();
+    this.#haves.close();
   }
 
   #applyChoking(): void {
@@ -135,10 +143,10 @@ export class Transfer {
 
   #onVerified(index: number): void {
     const { peers, events } = this.#parts;
-    this.#haves.add(index, peers);
-    for (const peer of peers) if (peer.amInterested) peer.updateInterest();
+    this.#haves.add(index);
     events.onPiece();
     if (!this.picker.isComplete) return;
+    for (const peer of peers) peer.updateInterest();
     this.#haves.tell(peers);
     events.onComplete();
   }
