@@ -5,6 +5,7 @@
  */
 import type { Dht } from '@skep/p2p-core/discovery/dht';
 import { createDht } from '@skep/p2p-core/discovery/dht';
+import type { Host } from '@skep/p2p-core/host';
 import type { SimHost } from '@skep/sim';
 import { SimWorld } from '@skep/sim';
 import { liveBytes, shares } from './profile.ts';
@@ -25,6 +26,8 @@ const PING_INTERVAL_MS = 1_500;
 const STEADY_MS = 60_000;
 const PROFILED_MS = 20_000;
 const SEARCHES = 100;
+/** One node in so many is watched for what kinds of messages it gets: all would cost what is measured. */
+const WATCHED = 64;
 
 /** What shares of the time are told by: file names of the simulator's engine and network, the DHT, the rest. */
 const LAYERS: Readonly<Record<string, RegExp>> = {
@@ -44,9 +47,11 @@ export async function benchmarkDht(options: DhtBenchmarkOptions = {}): Promise<v
   await scene.letPass(30_000);
   scene.startChatter();
   await scene.letPass(10_000);
+  scene.forgetKinds();
   const steady = await scene.measure(() => scene.letPass(STEADY_MS));
   const perNodeSecond = steady.delivered / nodes / (steady.virtualMs / 1_000);
   console.log(`steady    ${describe(steady)}, ${perNodeSecond.toFixed(2)} messages per node and second`);
+  console.log(`mix       ${scene.mix()} of what nodes get, answers included`);
   console.log(`memory    ${(scene.bytesPerNode() / 1_024).toFixed(1)} KiB a node`);
   const found = await scene.search();
   console.log(`lookups   ${found} of ${SEARCHES} announced keys found`);
@@ -76,6 +81,8 @@ class Scene {
   readonly #heapBefore = liveBytes();
   readonly #hosts: SimHost[] = [];
   readonly #dhts: Dht[] = [];
+  /** What watched nodes got, by kind. */
+  readonly #kinds = new Map<string, number>();
 
   constructor(nodes: number, seed: number) {
     this.#nodes = nodes;
@@ -87,7 +94,8 @@ class Scene {
     const bootstrap = Array.from({ length: BOOTSTRAP_NODES }, (_, i) => ({ host: addressOf(i), port: PORT }));
     for (let i = 0; i < this.#nodes; i++) {
       const host = this.#world.createHost({ address: addressOf(i) });
-      const created = createDht({ host }, { local: { host: host.address, port: PORT }, bootstrap });
+      const seen = i % WATCHED === WATCHED - 1 ? watched(host, (message) => this.#noteKind(message)) : host;
+      const created = createDht({ host: seen }, { local: { host: host.address, port: PORT }, bootstrap });
       this.#hosts.push(host);
       this.#dhts.push(await this.#world.complete(created));
       await this.letPass(START_INTERVAL_MS);
@@ -111,6 +119,19 @@ class Scene {
         dht.addNodes([addresses[Math.floor(random.float() * this.#nodes)]!]);
       });
     }
+  }
+
+  forgetKinds(): void {
+    this.#kinds.clear();
+  }
+
+  /** Kinds of messages that watched nodes got, with their shares. */
+  mix(): string {
+    const total = [...this.#kinds.values()].reduce((sum, count) => sum + count, 0);
+    return [...this.#kinds]
+      .sort((a, b) => b[1] - a[1])
+      .map(([kind, count]) => `${kind} ${((count / total) * 100).toFixed(0)} %`)
+      .join(', ');
   }
 
   async letPass(ms: number): Promise<void> {
@@ -164,11 +185,53 @@ class Scene {
     return this.#world.traceHash();
   }
 
+  #noteKind(message: Uint8Array): void {
+    const kind = kindOf(message);
+    this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
+  }
+
   #delivered(): number {
     let messages = 0;
     for (const dht of this.#dhts) messages += dht.stats().messagesIn;
     return messages;
   }
+}
+
+/** The same Host, with `onMessage` told of each datagram that its UDP sockets get. */
+function watched(host: SimHost, onMessage: (message: Uint8Array) => void): Host {
+  const { clock, random, net, http, files, payload, compute } = host;
+  return {
+    clock,
+    random,
+    http,
+    files,
+    payload,
+    compute,
+    net: {
+      connectTcp: (...parameters) => net.connectTcp(...parameters),
+      listenTcp: (...parameters) => net.listenTcp(...parameters),
+      resolve: (name) => net.resolve(name),
+      bindUdp: (local, handle) =>
+        net.bindUdp(local, (message, from) => {
+          onMessage(message);
+          handle(message, from);
+        }),
+    },
+  };
+}
+
+const latin1 = new TextDecoder('latin1');
+
+/** By the query's name; answers by what only answers to that query bring. Only get_peers is answered with a token. */
+function kindOf(message: Uint8Array): string {
+  const text = latin1.decode(message);
+  if (text.startsWith('d1:ad')) {
+    if (text.includes('9:get_peers')) return 'lookup';
+    if (text.includes('9:find_node')) return 'join and refresh';
+    return text.includes('4:ping') ? 'ping' : 'announce';
+  }
+  if (text.includes('5:token')) return 'lookup';
+  return text.includes('5:nodes') ? 'join and refresh' : 'ping';
 }
 
 function addressOf(i: number): string {
