@@ -73,6 +73,7 @@ async function compare(directory: string, rounds: number): Promise<void> {
         metainfo,
         content,
         leeches,
+        suggest: seed === 'skep',
         upBytesPerSecond,
         downBytesPerSecond,
         delayMs,

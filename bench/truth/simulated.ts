@@ -8,6 +8,8 @@ export interface SimulatedSwarm {
   readonly metainfo: Metainfo;
   readonly content: Uint8Array;
   readonly leeches: number;
+  /** Whether the seed suggests pieces, as Skep does and libtorrent does not. */
+  readonly suggest: boolean;
   readonly upBytesPerSecond: number;
   readonly downBytesPerSecond: number;
   /** One way, between any two machines. */
@@ -28,7 +30,9 @@ export async function simulateSwarm(swarm: SimulatedSwarm): Promise<number[]> {
   };
   const seed = await start(0);
   await world.complete(seed.host.files.writeAtomic(`/content/${metainfo.info.name}`, swarm.content));
-  const seeding = await world.complete(seed.node.add({ metainfo, contentRoot: '/content', mode: 'seed' }));
+  const seeding = await world.complete(
+    seed.node.add({ metainfo, contentRoot: '/content', mode: 'seed', suggest: swarm.suggest }),
+  );
   await world.complete(seeding.waitFor(({ state }) => state === 'seeding'));
   const leeches = [];
   for (let machine = 1; machine <= swarm.leeches; machine++) leeches.push(await start(machine));

@@ -59,6 +59,8 @@ export interface AddOptions {
   readonly peers?: readonly Address[];
   /** URLs of trackers beside the torrent's own. */
   readonly trackers?: readonly string[];
+  /** As a seed, suggest to each peer what nobody else is being sent (BEP 6): the swarm needs it less often. @default true */
+  readonly suggest?: boolean;
   readonly uploadBytesPerSecond?: number;
   readonly downloadBytesPerSecond?: number;
 }
@@ -201,6 +203,7 @@ class TorrentNode implements Node {
         mode: options.mode,
         peers,
         maxPeers: maxPeers ?? DEFAULT_MAX_PEERS,
+        suggests: options.suggest ?? true,
         uploadBytesPerSecond: options.uploadBytesPerSecond ?? Infinity,
         downloadBytesPerSecond: options.downloadBytesPerSecond ?? Infinity,
       },

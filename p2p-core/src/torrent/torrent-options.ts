@@ -33,6 +33,8 @@ export interface TorrentOptions {
   readonly mode: 'seed' | 'download';
   readonly peers: readonly Address[];
   readonly maxPeers: number;
+  /** A seed suggests pieces (BEP 6). */
+  readonly suggests: boolean;
   /** Of this torrent alone; Infinity is none. */
   readonly uploadBytesPerSecond: number;
   readonly downloadBytesPerSecond: number;

@@ -275,6 +275,7 @@ export class Torrent implements PeerSwarm {
       host,
       info,
       store,
+      suggests: this.#options.suggests,
       uploadLimit: this.#uploadLimit,
       downloadLimit: this.#downloadLimit,
       peers: this.#swarm.peers,

@@ -34,6 +34,8 @@ export interface TransferComponents {
   readonly host: Host;
   readonly info: TorrentInfo;
   readonly store: PieceStore;
+  /** A seed suggests pieces. */
+  readonly suggests: boolean;
   readonly uploadLimit: RateLimit;
   readonly downloadLimit: RateLimit;
   /** Those connected, joined or about to be. */
@@ -53,7 +55,7 @@ export class Transfer {
   #nextLookMs = 0;
 
   constructor(components: TransferComponents) {
-    const { host, info, store, uploadLimit, downloadLimit, events } = components;
+    const { host, info, store, suggests, uploadLimit, downloadLimit, events } = components;
     const { clock, random, payload } = host;
     const maxPieces = Math.floor(MAX_BUFFERED_BYTES / info.pieceLength);
     this.#parts = components;
@@ -69,7 +71,7 @@ export class Transfer {
       },
     );
     this.picker = picker;
-    this.uploads = new Uploads({ clock, random, info, store, picker, limit: uploadLimit });
+    this.uploads = new Uploads({ clock, random, info, store, picker, suggests, limit: uploadLimit });
     this.downloads = new Downloads({
       clock,
       picker,

@@ -25,6 +25,8 @@ export interface UploadComponents {
   readonly limit: RateLimit;
   readonly random: Random;
   readonly picker: Picker<Peer>;
+  /** Whether a seed suggests pieces. */
+  readonly suggests: boolean;
 }
 
 export class Uploads {
@@ -66,8 +68,8 @@ export class Uploads {
 
   /** A seed tells a peer that it serves, or is about to, what to ask for next. */
   suggest(peer: Peer): void {
-    const { clock, info, store, random, picker } = this.#parts;
-    if (!store.have.isFull || !peer.connection.isFast || peer.isSeed) return;
+    const { clock, info, store, random, picker, suggests } = this.#parts;
+    if (!suggests || !store.have.isFull || !peer.connection.isFast || peer.isSeed) return;
     const { pieceCount, pieceLength } = info;
     this.#suggestions ??= new Suggestions({
       pieceCount,
