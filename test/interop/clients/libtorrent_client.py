@@ -15,6 +15,8 @@ session = lt.session(
         "dht_restrict_routing_ips": False,
         "dht_restrict_search_ips": False,
         "dht_prefer_verified_node_ids": False,
+        # A search that came before the other side's announcement is made again soon, not after a quarter of an hour.
+        "dht_announce_interval": 2,
         "enable_lsd": False,
         "enable_upnp": False,
         "enable_natpmp": False,
