@@ -126,7 +126,7 @@ export class Downloads {
 
   // -------------------------------------------------------------- blocks
 
-  arriving(peer: Peer, block: Block): Arrival {
+  arriving(peer: Peer, block: Block): Arrival<Peer> {
     const arrival = this.#isClosed
       ? ({ discard: 'duplicate' } as const)
       : this.#parts.picker.arriving(peer.picks!, block);

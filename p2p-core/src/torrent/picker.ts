@@ -302,7 +302,7 @@ export class Picker<Owner> {
   // -------------------------------------------------------------- answers
 
   /** A block's header has come. If it is accepted, `arrived` or `abortArrival` must follow. */
-  arriving(peer: PickerPeer<Owner>, { index, begin, length }: Block): Arrival {
+  arriving(peer: PickerPeer<Owner>, { index, begin, length }: Block): Arrival<Owner> {
     const block = begin / BLOCK_LENGTH;
     if (index >= this.#options.pieceCount || begin % BLOCK_LENGTH !== 0 || block >= this.#blocksPerPiece) {
       return { discard: 'unsolicited' };
@@ -315,14 +315,15 @@ export class Picker<Owner> {
     if (wasAsked) piece.askers[block]!--;
     const isWelcome = piece.states[block]! <= ASKED && (piece.solo === undefined || piece.solo === peer);
     if (!isWelcome) return { discard: 'duplicate' };
-    if (length !== this.#blockOf(piece, block).length) {
+    if (length !== blockLength(piece, begin)) {
       if (wasAsked) this.#freeIfUnasked(piece, block);
       return { discard: 'unsolicited' };
     }
     if (piece.states[block] === FREE && --piece.freeCount === 0) this.#open.delete(piece);
     piece.states[block] = ARRIVING;
-    peer.arriving = { piece, block, length };
-    return { buffer: piece.buffer, offset: begin };
+    const arriving = { piece, block, length, buffer: piece.buffer, offset: begin };
+    peer.arriving = arriving;
+    return arriving;
   }
 
   /**
@@ -486,8 +487,13 @@ export class Picker<Owner> {
 
   #blockOf(piece: PartialPiece<Owner>, block: number): Block {
     const begin = block * BLOCK_LENGTH;
-    return { index: piece.index, begin, length: Math.min(BLOCK_LENGTH, piece.length - begin) };
+    return { index: piece.index, begin, length: blockLength(piece, begin) };
   }
+}
+
+/** Of the block that begins there: the last of the last piece may be short. */
+function blockLength(piece: { readonly length: number }, begin: number): number {
+  return Math.min(BLOCK_LENGTH, piece.length - begin);
 }
 
 /** Pieces of one class are about as rare: had by none, one, two or three, four to seven peers, and so on. */

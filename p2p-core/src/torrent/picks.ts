@@ -31,9 +31,18 @@ export interface PickerPeer<Owner> {
   dryAt: number;
   /** How many pieces it has that we have not. */
   interesting: number;
-  arriving:
-    | { readonly piece: PartialPiece<Owner>; readonly block: number; readonly length: number }
-    | undefined;
+  arriving: ArrivingBlock<Owner> | undefined;
+}
+
+/** A block whose header has come, and where its bytes go. */
+export interface ArrivingBlock<Owner> {
+  readonly piece: PartialPiece<Owner>;
+  /** Its place in the piece, in blocks. */
+  readonly block: number;
+  readonly length: number;
+  readonly buffer: PieceBuffer;
+  readonly offset: number;
+  readonly discard?: undefined;
 }
 
 export interface PartialPiece<Owner> {
@@ -54,10 +63,8 @@ export function mayContribute<Owner>(peer: PickerPeer<Owner>, piece: PartialPiec
   return piece.solo === undefined || piece.solo === peer;
 }
 
-/** Where an arriving block goes; `discard` says why it goes nowhere. */
-export type Arrival =
-  | { readonly buffer: PieceBuffer; readonly offset: number; readonly discard?: undefined }
-  | { readonly discard: 'duplicate' | 'unsolicited' };
+/** An arriving block; `discard` says why it goes nowhere. */
+export type Arrival<Owner> = ArrivingBlock<Owner> | { readonly discard: 'duplicate' | 'unsolicited' };
 
 /** What comes of a block that is there: a complete piece, others to be told that they need not send it. */
 export interface Progress<Owner> {

@@ -244,15 +244,8 @@ function checkLength(id: number, bodyLength: number, limits: WireLimits): void {
     }
     return;
   }
-  const [least, most] =
-    id === PIECE
-      ? [9, limits.maxBlockBytes + 8]
-      : id === BITFIELD
-        ? [1, limits.maxBitfieldBytes]
-        : id === EXTENDED
-          ? [1, limits.maxExtendedBytes]
-          : [0, limits.maxUnknownBytes];
-  if (bodyLength < least)
+  const most = mostBodyBytes(id, limits);
+  if (bodyLength < leastBodyBytes(id))
     throw new WireError('bad-length', `Message ${id} is too short: ${bodyLength} bytes.`);
   if (bodyLength > most) {
     throw new WireError(
@@ -260,6 +253,17 @@ function checkLength(id: number, bodyLength: number, limits: WireLimits): void {
       `Message ${id} announces ${bodyLength} bytes; at most ${most} are accepted.`,
     );
   }
+}
+
+function leastBodyBytes(id: number): number {
+  if (id === PIECE) return 9;
+  return id === BITFIELD || id === EXTENDED ? 1 : 0;
+}
+
+function mostBodyBytes(id: number, limits: WireLimits): number {
+  if (id === PIECE) return limits.maxBlockBytes + 8;
+  if (id === BITFIELD) return limits.maxBitfieldBytes;
+  return id === EXTENDED ? limits.maxExtendedBytes : limits.maxUnknownBytes;
 }
 
 // ---------------------------------------------------------------- encoding

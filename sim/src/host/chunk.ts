@@ -3,6 +3,7 @@
  * with the sender until it is acknowledged and passes the links and the receiver, which notes in it when
  * its acknowledgement will be back: acknowledgements cost no events.
  */
+import { SimEvent } from './event-queue.ts';
 import type { Extent } from './extent.ts';
 
 /** Bytes that nobody changes any more. Payload is an extent, kept apart from the plain bytes around it. */
@@ -14,7 +15,15 @@ export const SEGMENT_HEADER_BYTES = 52;
 
 const NOTHING: Slice[] = [];
 
-export class Chunk {
+/** The way that a chunk goes when it has passed its sender's link. */
+export interface ChunkPath {
+  /** It is at the far link. */
+  reach(chunk: Chunk): void;
+}
+
+/** Its own event while it is under way: there is one for each of a swarm's blocks. */
+export class Chunk extends SimEvent {
+  readonly #path: ChunkPath;
   /** Place of its first byte in the stream. */
   readonly offset: number;
   /** The end of a stream takes one place in it, as in TCP, and has no slices. */
@@ -33,11 +42,17 @@ export class Chunk {
   /** Sent after it, and unacknowledged too. */
   next: Chunk | undefined;
 
-  constructor(offset: number, sentAtMs: number, isEnd: boolean) {
+  constructor(path: ChunkPath, offset: number, sentAtMs: number, isEnd: boolean) {
+    super();
+    this.#path = path;
     this.offset = offset;
     this.sentAtMs = sentAtMs;
     this.isEnd = isEnd;
     this.lengthBytes = isEnd ? 1 : 0;
+  }
+
+  fire(): void {
+    this.#path.reach(this);
   }
 
   get endOffset(): number {

@@ -12,6 +12,11 @@ export abstract class SimEvent {
   /** Where its queue keeps it, -1 while none does: the queue's own. */
   slot = -1;
 
+  /** Whether a queue keeps it. */
+  get isDue(): boolean {
+    return this.slot >= 0;
+  }
+
   abstract fire(): void;
 }
 

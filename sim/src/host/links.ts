@@ -7,7 +7,7 @@
  * would let them in between. They pass at once on an idle link and at half the rate beside bulk, which
  * makes up for them in its next turn, so that the link never carries more than its rate.
  */
-import type { EventQueue } from './event-queue.ts';
+import { type EventQueue, SimEvent } from './event-queue.ts';
 
 /** A connection that has bulk to pass over a link. */
 export interface LinkFlow {
@@ -48,6 +48,20 @@ const MIN_QUEUE_BYTES = 64 * 1024;
 /** Small messages that would wait longer than this are no longer few: they take turns like bulk. */
 const MAX_SMALL_WAIT_MS = 20;
 
+/** The link is free for the next turn. */
+class TurnDue extends SimEvent {
+  readonly #link: Link;
+
+  constructor(link: Link) {
+    super();
+    this.#link = link;
+  }
+
+  fire(): void {
+    this.#link.serve();
+  }
+}
+
 export class Link {
   /** Bytes of bulk that wait before it, kept by the flows. */
   waitingBytes = 0;
@@ -59,7 +73,7 @@ export class Link {
   #last: LinkFlow | undefined;
   #waitingFlows = 0;
   #isServing = false;
-  #isTurnDue = false;
+  #nextTurn: TurnDue | undefined;
   /** When the bulk it was given will be through; where bulk came in slowly, this may lie behind. */
   #freeAtMs = 0;
   #smallFreeAtMs = 0;
@@ -145,7 +159,7 @@ export class Link {
     if (this.#first === undefined && this.#freeAtMs <= this.#clock.now())
       this.#smallDebtMs = Math.max(0, this.#smallFreeAtMs - this.#clock.now());
     this.#append(flow);
-    this.#serve();
+    this.serve();
   }
 
   /**
@@ -168,21 +182,16 @@ export class Link {
   }
 
   /** Gives turns until the link is busy or nobody waits. */
-  #serve(): void {
-    if (this.#isServing || this.#isTurnDue) return;
+  serve(): void {
+    if (this.#isServing || this.#nextTurn?.isDue === true) return;
     this.#isServing = true;
     const now = this.#clock.now();
     while (this.#first !== undefined && this.#freeAtMs <= now) this.#giveTurn(this.#first, now);
     this.#isServing = false;
     if (this.#first === undefined) return;
-    this.#isTurnDue = true;
-    this.#clock.queue.add(this.#freeAtMs, this.#onTurnDue);
+    this.#nextTurn ??= new TurnDue(this);
+    this.#clock.queue.schedule(this.#freeAtMs, this.#nextTurn);
   }
-
-  readonly #onTurnDue = (): void => {
-    this.#isTurnDue = false;
-    this.#serve();
-  };
 
   #giveTurn(flow: LinkFlow, now: number): void {
     const { turns } = flow;

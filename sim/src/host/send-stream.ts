@@ -7,8 +7,9 @@
  * when there is something to send; only a sender that waits for one has an event of it.
  */
 import type { Slice } from './chunk.ts';
-import { Chunk, SEGMENT_BYTES, SEGMENT_HEADER_BYTES } from './chunk.ts';
+import { Chunk, type ChunkPath, SEGMENT_BYTES, SEGMENT_HEADER_BYTES } from './chunk.ts';
 import { CongestionWindow } from './congestion-window.ts';
+import { SimEvent } from './event-queue.ts';
 import type { Extent } from './extent.ts';
 import type { Link, LinkFlow } from './links.ts';
 import { TurnNotes } from './links.ts';
@@ -25,7 +26,7 @@ export class BlockRun {
 }
 
 /** What the stream needs of its connection. */
-export interface SendPath {
+export interface SendPath extends ChunkPath {
   nowMs(): number;
   /** The link that everything leaves by. */
   readonly uplink: Link;
@@ -36,6 +37,7 @@ export interface SendPath {
   /** Without queues and jitter. */
   roundTripMs(): number;
   laterInKernel(delayMs: number, work: () => void): void;
+  schedule(atMs: number, event: SimEvent): void;
   /** The stream has sent something. */
   onSent(): void;
   /** Nothing was acknowledged for too long after a loss. */
@@ -48,6 +50,20 @@ const MIN_RETRANSMIT_MS = 200;
 const MAX_RETRANSMIT_MS = 5_000;
 /** How long a peer may leave bytes unacknowledged before the connection counts as dead. */
 const STALL_TIMEOUT_MS = 20_000;
+
+/** A stream goes on sending. */
+class Pump extends SimEvent {
+  readonly #stream: SendStream;
+
+  constructor(stream: SendStream) {
+    super();
+    this.#stream = stream;
+  }
+
+  fire(): void {
+    this.#stream.pump();
+  }
+}
 
 interface Recovery {
   retransmitMs: number;
@@ -78,7 +94,7 @@ export class SendStream implements LinkFlow {
   #ackedBytes = 0;
   #windowEnd = RECEIVE_WINDOW_BYTES;
   #isAckAwaited = false;
-  #isPumpDue = false;
+  #nextPump: Pump | undefined;
   #busyUntilMs = 0;
   #recovery: Recovery | undefined;
 
@@ -208,7 +224,7 @@ export class SendStream implements LinkFlow {
     }
     const now = this.#path.nowMs();
     if (this.#ackedBytes === this.sentBytes) this.window.onIdle(now - this.#busyUntilMs, this.retransmitMs());
-    const chunk = new Chunk(this.sentBytes, now, this.#queue === undefined);
+    const chunk = new Chunk(this.#path, this.sentBytes, now, this.#queue === undefined);
     if (chunk.isEnd) {
       this.isEndSent = true;
       this.sentBytes++;
@@ -359,12 +375,9 @@ export class SendStream implements LinkFlow {
   }
 
   #pumpAt(atMs: number): void {
-    if (this.#isPumpDue || atMs === Number.POSITIVE_INFINITY) return;
-    this.#isPumpDue = true;
-    this.#path.laterInKernel(Math.max(0, atMs - this.#path.nowMs()), () => {
-      this.#isPumpDue = false;
-      this.pump();
-    });
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    this.#nextPump ??= new Pump(this);
+    if (!this.#nextPump.isDue) this.#path.schedule(Math.max(atMs, this.#path.nowMs()), this.#nextPump);
   }
 
   #takeDueAcks(): void {

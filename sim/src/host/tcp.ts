@@ -210,9 +210,8 @@ export class TcpEndpoint implements TcpConnection, SendPath {
   }
 
   transmit(chunk: Chunk, firstMs: number, lastMs: number): void {
-    const peer = this.#peer;
     const remote = this.#remoteMachine;
-    if (peer === undefined || remote === undefined) return;
+    if (this.#peer === undefined || remote === undefined) return;
     const { fabric, machine } = this.#components;
     const { paths } = fabric;
     if (paths.isCut(machine, remote)) {
@@ -226,10 +225,23 @@ export class TcpEndpoint implements TcpConnection, SendPath {
     // Not before a downlink that nobody else uses has passed it, which saves an event for that.
     const passedMs = this.#isLoopback ? 0 : chunk.firstMs + remote.down.durationMs(chunk.wireBytes);
     this.#notBeforeMs = Math.max(this.#notBeforeMs, travelledMs, passedMs);
-    machine.clock.queue.add(this.#notBeforeMs, () => {
-      if (!paths.isCut(machine, remote) && remote.isOn) peer.#arrive(chunk);
-      else this.#sender.noteLoss();
-    });
+    const { queue } = machine.clock;
+    // One that was given up for lost may be under way still, and then comes twice.
+    if (chunk.isDue) queue.add(this.#notBeforeMs, () => this.reach(chunk));
+    else queue.schedule(this.#notBeforeMs, chunk);
+  }
+
+  reach(chunk: Chunk): void {
+    const peer = this.#peer;
+    const remote = this.#remoteMachine;
+    if (peer === undefined || remote === undefined) return;
+    const { fabric, machine } = this.#components;
+    if (!fabric.paths.isCut(machine, remote) && remote.isOn) peer.#arrive(chunk);
+    else this.#sender.noteLoss();
+  }
+
+  schedule(atMs: number, event: SimEvent): void {
+    this.#components.machine.clock.queue.schedule(atMs, event);
   }
 
   roundTripMs(): number {
