@@ -353,6 +353,8 @@ export class Detector {
       if (sinceHeardMs < 2 * this.#timing.probeIntervalMs) return;
       if (sinceHeardMs < this.#timing.graceMs) standing = 'suspect';
     }
+    // It has refuted the silence that this node remembers: that must not count when the next one begins.
+    if (standing === 'alive' && claim.incarnation > peer.incarnation) peer.silentSinceMs = undefined;
     if (outranks({ ...claim, standing }, peer)) this.#change(peer, claim.incarnation, standing);
   }
 

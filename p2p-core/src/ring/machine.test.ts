@@ -47,6 +47,14 @@ describe('detection', () => {
     }
   });
 
+  it('calls nobody dead that lives, among twenty that lose three datagrams in ten', () => {
+    const slots = Array.from({ length: 20 }, (_, index) => `bootstrap-${index + 1}`);
+    const world = new World({ seed: 7, slots, latencyMs: [25, 25], loss: 0.3, leaseMs: 5_000 });
+    world.run(77_000);
+    expect(world.eventsOf('member-suspected').length).toBeGreaterThan(0);
+    expect(world.eventsOf('member-dead')).toEqual([]);
+  });
+
   it('takes back a death by silence when the member is heard again', () => {
     const { world, followers } = settledRing(3);
     world.pause(followers[0]!, 15_000);
