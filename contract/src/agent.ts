@@ -78,6 +78,8 @@ export const AgentEvent = z
     sequence: z.int().min(1),
     lamport: z.int().min(0),
     kind: z.string().regex(/^[a-z][a-z-]{1,39}$/),
+    /** How long ago it happened when it was reported, by the node's monotonic clock. */
+    ageMs: z.number().min(0).optional(),
     data: z
       .record(z.string().max(64), z.union([z.string().max(400), z.number(), z.boolean()]))
       .refine((data) => Object.keys(data).length <= 32, 'at most 32 entries')
@@ -103,7 +105,7 @@ export const Report = z
         term: z.int().min(0),
         configurationVersion: z.int().min(0),
         /** Members that this node holds dead by silence. */
-        dead: z.array(MachineId).max(99),
+        dead: z.array(MachineId).max(128),
       })
       .optional(),
     torrents: z.array(TorrentHolding).max(1_000),
@@ -136,12 +138,16 @@ export type Endure = z.infer<typeof Endure>;
 export const Command = z
   .discriminatedUnion('kind', [
     /** Join the DHT through these. */
-    z.object({ kind: z.literal('bootstrap-from'), addresses: z.array(Address).max(99) }),
+    z.object({ kind: z.literal('bootstrap-from'), addresses: z.array(Address).max(128) }),
     z.object({ kind: z.literal('form-ring'), configuration: RingConfiguration }),
-    /** Machines known dead by evidence and not replaced yet. */
+    /** Machines known dead by evidence and not replaced yet, and those of no ring that the control API hears no more. */
     z.object({
       kind: z.literal('heed-deaths'),
       deaths: z.array(z.object({ machine: MachineId, evidence: z.string() })).max(1_000),
+      silent: z
+        .array(z.object({ machine: MachineId, silentMs: z.number().min(0) }))
+        .max(1_000)
+        .optional(),
     }),
     z.object({
       kind: z.literal('hold-torrent'),

@@ -7,7 +7,7 @@ export const ClusterSpec = z
   .strictObject({
     name: ClusterName,
     /** An odd number keeps a majority with the fewest machines. At most as many as a ring has members. */
-    bootstrap: z.int().min(1).max(64).default(3),
+    bootstrap: z.int().min(1).max(100).default(3),
     peers: z.int().min(0).max(10_000).default(5),
     /** Which roles are redeployed when they die. */
     heal: z.array(Role).default(['bootstrap', 'peer']),

@@ -31,8 +31,10 @@ export const ClusterEvent = z
     /** Grows by one in a journal; the `id` of its server-sent event. */
     sequence: z.int().min(1),
     cluster: ClusterName,
-    /** The control API's wall clock. */
+    /** When it was written, by the control API's wall clock. */
     atMs: z.number(),
+    /** When it happened, by the same clock, where that is known to be earlier: a node reports late. */
+    happenedAtMs: z.number().optional(),
     kind: z.string(),
     slot: SlotName.optional(),
     generation: Generation.optional(),

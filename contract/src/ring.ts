@@ -13,7 +13,7 @@ export const RingMember = z.object({
 
 /** Which slots, and which generations of them, make up the ring. Changed one member at a time. */
 export const RingConfiguration = z
-  .object({ version: z.int().min(1), members: z.array(RingMember).min(1).max(99) })
+  .object({ version: z.int().min(1), members: z.array(RingMember).min(1).max(128) })
   .meta({ id: 'RingConfiguration' });
 export type RingConfiguration = z.infer<typeof RingConfiguration>;
 
@@ -32,7 +32,16 @@ export const LeaseAnswer = z
 export type LeaseAnswer = z.infer<typeof LeaseAnswer>;
 
 export const RedeploymentRequest = z
-  .strictObject({ slot: SlotName, generation: Generation, term: Term, reason: z.string().max(200) })
+  .strictObject({
+    slot: SlotName,
+    generation: Generation,
+    term: Term,
+    reason: z.string().max(200),
+    /** `silence` may be refused while the control API still hears the machine itself. */
+    cause: z.enum(['evidence', 'silence']).default('evidence'),
+    /** Of a silence: how long it had lasted when this was asked. */
+    silentMs: z.number().min(0).optional(),
+  })
   .meta({
     id: 'RedeploymentRequest',
     description:

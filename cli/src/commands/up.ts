@@ -30,7 +30,7 @@ export function upCommand(perform: Perform): Command {
     .description('Create a cluster, and start a control API for it if none runs')
     .argument('[spec]', 'YAML file that says what the cluster should be', absolutePath)
     .option('--name <name>', `name of the cluster (default: "${defaultName}")`)
-    .option('--bootstrap <n>', 'bootstrap nodes (default: 3)', parseWhole(1, 64))
+    .option('--bootstrap <n>', 'bootstrap nodes (default: 3)', parseWhole(1, 100))
     .option('--peers <n>', 'peers (default: 5)', parseWhole(0, 10_000))
     .option('--upload-limit <rate>', 'of each node, bytes a second, as in 512K or 2M', parseRate)
     .option('--download-limit <rate>', 'of each node, bytes a second', parseRate)

@@ -32,7 +32,7 @@ export class RingError extends Error {
 }
 
 /** More than any sensible ring; every table of the ring is bounded by it. */
-export const MAX_MEMBERS = 64;
+export const MAX_MEMBERS = 128;
 /** Terms, versions, generations and incarnations above this are refused: no honest ring counts that far. */
 export const MAX_COUNT = 2 ** 48;
 
