@@ -12,7 +12,7 @@ import { Endurance } from './endurance.ts';
 import { EventOutbox } from './event-outbox.ts';
 import { serveHealth } from './health.ts';
 import type { Log } from './log.ts';
-import { RingSeat } from './ring-seat.ts';
+import { RingSeat, type SeatEvent } from './ring-seat.ts';
 import { TorrentHoldings } from './torrent-holdings.ts';
 
 /** `stopped` by a signal, `over` as replaced or removed, `orphaned` as unheard for too long, `refused` as never admitted. */
@@ -165,7 +165,7 @@ class Machine implements Agent {
       lamport: this.#lamport.time,
       dhtNodes: this.#dhtNodes(),
       torrents: this.#holdings.report(),
-      events: this.#outbox.next(),
+      events: this.#outbox.next(this.#host.clock.now()),
       ...(this.#ring?.formed ? { ring: this.#ring.report()! } : {}),
     };
   }
@@ -221,16 +221,16 @@ class Machine implements Agent {
 
   // ---- events
 
-  #onRingEvent(event: RingEvent): void {
-    const { type, lamport, atMs: _, ...rest } = event;
-    this.#outbox.add({ kind: type, lamport, data: flat(rest) });
+  #onRingEvent(event: SeatEvent): void {
+    const { type, lamport, atMs, ...rest } = event;
+    this.#outbox.add({ kind: type, lamport, data: flat(rest) }, atMs);
     this.#log.info(type, flat(rest));
     if (type === 'generation-over') this.#end('over', 'a newer generation has the slot');
     else if (urgent.has(type)) this.#link.nudge();
   }
 
   #tell(kind: string, data: Record<string, string | number | boolean>): void {
-    this.#outbox.add({ kind, lamport: this.#lamport.tick(), data });
+    this.#outbox.add({ kind, lamport: this.#lamport.tick(), data }, this.#host.clock.now());
     this.#log.info(kind, data);
     this.#link.nudge();
   }
@@ -257,7 +257,7 @@ class Machine implements Agent {
   async #shutDown(missed: boolean): Promise<void> {
     this.#readyTimer?.cancel();
     this.#endurance?.close();
-    if (missed) this.#ring?.leave();
+    if (missed) await this.#ring?.leave();
     await this.#ring?.close();
     await this.#node.close();
     if (missed) await this.#link.farewell(farewellMs);

@@ -1,5 +1,13 @@
 /** A bootstrap node's seat in the ring: takes its configuration from commands, and asks the control API for leases and redeployments. */
-import { type ApiClient, ApiError, type Command, type MachineId, type Report } from '@skep/contract';
+import {
+  type ApiClient,
+  ApiError,
+  type Command,
+  formatMachineId,
+  type MachineId,
+  type Report,
+  type RingConfiguration,
+} from '@skep/contract';
 import type { Address, Host, TcpListener } from '@skep/p2p-core/host';
 import {
   type Authority,
@@ -23,8 +31,11 @@ export interface RingSeatOptions {
   readonly graceMs: number;
   readonly lamport: LamportClock;
   readonly client: () => ApiClient;
-  readonly onEvent: (event: RingEvent) => void;
+  readonly onEvent: (event: SeatEvent) => void;
 }
+
+/** What the ring tells; of a configuration adopted, also which members came and went: `bootstrap-2@3`, apart by spaces. */
+export type SeatEvent = RingEvent & { readonly came?: string; readonly went?: string };
 
 /** What a call about leadership may take: longer would outlast the lease it is about. */
 const callTimeoutMs = 3_000;
@@ -33,6 +44,9 @@ export class RingSeat {
   readonly #host: Host;
   readonly #options: RingSeatOptions;
   #ring: Ring | undefined;
+  #configuration: RingConfiguration | undefined;
+  /** Of the configuration that is being handed to the ring. */
+  #change: { readonly came?: string; readonly went?: string } = {};
   #beacon: TcpListener | undefined;
 
   constructor(host: Host, options: RingSeatOptions) {
@@ -48,7 +62,7 @@ export class RingSeat {
   async form(command: FormRing): Promise<void> {
     const host = this.#host;
     const { configuration } = command;
-    if (this.#ring !== undefined) return this.#ring.configure(configuration);
+    if (this.#ring !== undefined) return this.#adopt(this.#ring, configuration);
     // A listener whose refusal is evidence: while this process lives, a connection to it is accepted.
     // It may be there from a try that failed further on.
     this.#beacon ??= await host.net.listenTcp(this.#options.local, (connection) => {
@@ -64,9 +78,23 @@ export class RingSeat {
         stateDirectory: this.#options.stateDirectory,
         configuration,
         timing: { graceMs: this.#options.graceMs },
-        onEvent: this.#options.onEvent,
+        onEvent: (event) =>
+          this.#options.onEvent(
+            event.type === 'configuration-adopted' ? { ...event, ...this.#change } : event,
+          ),
       },
     );
+    this.#configuration = configuration;
+  }
+
+  #adopt(ring: Ring, next: RingConfiguration): void {
+    const before = this.#configuration?.members ?? [];
+    this.#change = {
+      ...namesOf('came', next.members, before),
+      ...namesOf('went', before, next.members),
+    };
+    ring.configure(next);
+    if (next.version > (this.#configuration?.version ?? 0)) this.#configuration = next;
   }
 
   /** Members' deaths are the ring's own concern; those of other slots the leader only has redeployed. */
@@ -95,9 +123,9 @@ export class RingSeat {
     };
   }
 
-  /** Tells the others that this is a leave and no death. */
-  leave(): void {
-    this.#ring?.leave();
+  /** Tells the others that this is a leave and no death; a leader waits until it has been succeeded, though not long. */
+  async leave(): Promise<void> {
+    await this.#ring?.leave();
   }
 
   async close(): Promise<void> {
@@ -137,4 +165,15 @@ export class RingSeat {
       },
     };
   }
+}
+
+/** The machines of one list that are not in the other, as a field of an event; none if there are none. */
+function namesOf(
+  field: 'came' | 'went',
+  members: readonly MachineId[],
+  others: readonly MachineId[],
+): { readonly came?: string; readonly went?: string } {
+  const known = new Set(others.map(formatMachineId));
+  const names = members.map(formatMachineId).filter((name) => !known.has(name));
+  return names.length === 0 ? {} : { [field]: names.join(' ') };
 }
