@@ -3,11 +3,33 @@ import * as z from 'zod';
 import { Address, ClusterName, ClusterUid, Generation, Role, SlotName } from './identity.ts';
 import { NetworkSpec } from './network.ts';
 
+const names = z.array(z.string().min(1).max(64)).min(1).max(8);
+
+/** What machines may be made of and where, best first; for runners that have instance types and zones. */
+export const Placement = z
+  .strictObject({
+    /** Tried in this order, in a slot's own zone first. */
+    instanceTypes: names.optional(),
+    /** Slots are spread over them by ordinal; a slot's launches move on only where its own zone fails. */
+    zones: names.optional(),
+  })
+  .meta({ id: 'Placement' });
+export type Placement = z.infer<typeof Placement>;
+
+/** What one attempt's machine is made of, and where. */
+export const MachinePlacement = z
+  .object({ instanceType: z.string().optional(), zone: z.string().optional() })
+  .meta({ id: 'MachinePlacement' });
+export type MachinePlacement = z.infer<typeof MachinePlacement>;
+
+/** The most bootstrap slots of a cluster, those added later counted. */
+export const mostBootstrap = 100;
+
 export const ClusterSpec = z
   .strictObject({
     name: ClusterName,
     /** An odd number keeps a majority with the fewest machines. At most as many as a ring has members. */
-    bootstrap: z.int().min(1).max(100).default(3),
+    bootstrap: z.int().min(1).max(mostBootstrap).default(3),
     peers: z.int().min(0).max(10_000).default(5),
     /** Which roles are redeployed when they die. */
     heal: z.array(Role).default(['bootstrap', 'peer']),

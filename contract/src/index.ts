@@ -8,6 +8,7 @@ export * from './endpoints.ts';
 export * from './events.ts';
 export * from './fault.ts';
 export * from './identity.ts';
+export * from './lamport.ts';
 export * from './network.ts';
 export * from './openapi.ts';
 export * from './problem.ts';

@@ -165,7 +165,19 @@ export class Clusters {
     }
   }
 
-  /** Merges the Lamport time of a message received. */
+  /** A message came: what follows from it is stamped after it. `seen` is its stamp, if it had one. */
+  receiveLamport(record: ClusterRecord, seen: number | undefined): void {
+    if (seen !== undefined) this.mergeLamport(record, seen);
+    record.lamport += 1;
+  }
+
+  /** The stamp of a message being sent. */
+  sendLamport(record: ClusterRecord): number {
+    record.lamport += 1;
+    return record.lamport;
+  }
+
+  /** Takes over a Lamport time seen. */
   mergeLamport(record: ClusterRecord, lamport: number): void {
     if (lamport > record.lamport && lamport < record.lamport + largestLamportLead) record.lamport = lamport;
   }
@@ -206,11 +218,13 @@ export class Clusters {
   #stamp(record: ClusterRecord, name: string, event: DecidedEvent): NewEvent {
     if (event.lamport === undefined) record.lamport += 1;
     else this.mergeLamport(record, event.lamport);
+    const { ageMs, ...told } = event;
+    const atMs = this.now();
     return {
-      ...event,
+      ...told,
       clusterUid: record.uid,
       cluster: name,
-      atMs: this.now(),
+      ...happening(ageMs, atMs),
       // No more than was merged: what is in the journal counts again after a restart.
       lamport: Math.min(event.lamport ?? record.lamport, record.lamport),
       data: event.data ?? {},
@@ -251,11 +265,17 @@ export class Clusters {
   }
 }
 
+/** When an event is written, and when it happened if that was earlier. */
+function happening(ageMs: number | undefined, atMs: number): Pick<NewEvent, 'atMs' | 'happenedAtMs'> {
+  if (ageMs === undefined) return { atMs };
+  return { atMs, happenedAtMs: Math.max(0, Math.floor(atMs - ageMs)) };
+}
+
 /** The latest moment that the rows tell of. */
 function newestTime({ about, lease, machines, redeployments, faults }: ClusterState): number {
   let newestMs = Math.max(about.createdAtMs, lease.untilMs - about.spec.leaseMs);
   for (const { sinceMs } of machines.values()) newestMs = Math.max(newestMs, sinceMs);
-  for (const { askedAtMs } of redeployments.values()) newestMs = Math.max(newestMs, askedAtMs);
+  for (const { times } of redeployments.values()) newestMs = Math.max(newestMs, times.acceptedMs);
   for (const { injectedAtMs } of faults.values()) newestMs = Math.max(newestMs, injectedAtMs);
   return newestMs;
 }

@@ -3,7 +3,15 @@
  * they may, lets the handler act, and answers as the table says. Everything that goes wrong becomes a
  * problem document.
  */
-import { type Access, type Endpoint, type EndpointName, endpoints, openApiDocument } from '@skep/contract';
+import {
+  type Access,
+  type Endpoint,
+  type EndpointName,
+  endpoints,
+  lamportHeader,
+  lamportOf,
+  openApiDocument,
+} from '@skep/contract';
 import type { Compute } from '@skep/p2p-core/host';
 import { Hono } from 'hono';
 import type { Clusters } from './clusters.ts';
@@ -33,12 +41,15 @@ export interface RouteOptions {
 const defaultBodyBytes = 1024 * 1024;
 /** A .torrent in base64 is the largest thing that anybody sends. */
 const bodyBytes: Partial<Record<EndpointName, number>> = { addTorrent: 16 * 1024 * 1024 };
+/** Whose requests and answers are stamped. */
+const speaksLamport: ReadonlySet<Access> = new Set(['agent', 'joiner']);
 /** What a server in front of the routes must let through. */
 export const largestBodyBytes = Math.max(defaultBodyBytes, ...Object.values(bodyBytes));
 
 export function createRoutes(components: RouteComponents, options: RouteOptions): Hono {
-  const { handlers, pages } = components;
+  const { clusters, handlers, pages } = components;
   const app = new Hono();
+  const failure = failureTeller(options.onTrouble);
   const authorise = authoriser(components, options);
   const methods = new Map<string, string[]>();
 
@@ -50,8 +61,19 @@ export function createRoutes(components: RouteComponents, options: RouteOptions)
       const request = context.req.raw;
       const params = context.req.param() as Record<string, string>;
       const machine = authorise(endpoint.access, request, params.cluster);
-      const parsed = await parseRequest(endpoint, request, params, bodyBytes[name] ?? defaultBodyBytes);
-      return respond(endpoint, await handler({ ...parsed, machine, request } as unknown as Call));
+      const act = async (): Promise<Response> => {
+        const parsed = await parseRequest(endpoint, request, params, bodyBytes[name] ?? defaultBodyBytes);
+        return respond(endpoint, await handler({ ...parsed, machine, request } as unknown as Call));
+      };
+      const record = clusters.byName(params.cluster ?? '');
+      if (record === undefined || !speaksLamport.has(endpoint.access)) return act();
+      // Who only claims to be a machine moves nobody's clock before the join secret was seen to be right.
+      const stamp = lamportOf(request.headers);
+      if (machine !== undefined) clusters.receiveLamport(record, stamp);
+      const response = await act().catch(failure);
+      if (machine === undefined && response.ok) clusters.receiveLamport(record, stamp);
+      response.headers.set(lamportHeader, String(clusters.sendLamport(record)));
+      return response;
     });
   }
   const document = JSON.stringify(openApiDocument(options.version));
@@ -82,22 +104,27 @@ export function createRoutes(components: RouteComponents, options: RouteOptions)
   app.notFound((context) =>
     problemResponse({ code: 'not-found', detail: `there is nothing at ${context.req.path}: see /docs` }),
   );
-  app.onError((error) => {
+  app.onError(failure);
+  return app;
+}
+
+/** Turns whatever was thrown into a problem document, and tells of what is a fault of the control API itself. */
+function failureTeller(onTrouble: (message: string) => void): (error: Error) => Response {
+  return (error) => {
     if (error instanceof ProblemError) return problemResponse(error.refusal);
     if (error instanceof StoreError) {
-      options.onTrouble(error.message);
+      onTrouble(error.message);
       return problemResponse({
         code: 'store-unavailable',
         detail: `the store did not take or give what was asked (${error.message}): see to it, then try again`,
       });
     }
-    options.onTrouble(error.stack ?? error.message);
+    onTrouble(error.stack ?? error.message);
     return problemResponse({
       code: 'internal',
       detail: 'the control API failed; its log says how: report it',
     });
-  });
-  return app;
+  };
 }
 
 /** Finds the calling machine, for endpoints of agents; throws ProblemError if the caller may not. */

@@ -88,7 +88,7 @@ class Machine implements Agent {
     const { slot, generation, attempt, cluster, clusterUid } = config;
     const self = { slot, generation };
     this.#link = new ControlLink(
-      { host, subject: this },
+      { host, subject: this, lamport: this.#lamport },
       {
         apiUrl: config.apiUrl,
         cluster,

@@ -1,5 +1,6 @@
 /** The link against a scripted control API, in a world where minutes of silence cost nothing. */
-import { JoinRequest, Report, type ReportAnswer } from '@skep/contract';
+import { JoinRequest, lamportHeader, lamportOf, Report, type ReportAnswer } from '@skep/contract';
+import { LamportClock } from '@skep/p2p-core/ring';
 import { type SimHost, SimWorld } from '@skep/sim';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ControlLink, type LinkEnd } from './control-link.ts';
@@ -21,12 +22,14 @@ describe('the link to the control API', () => {
   let api: SimHost;
   let agent: SimHost;
   let link: ControlLink;
+  let lamport: LamportClock;
   let joins: JoinRequest[];
   let reports: Report[];
   let obeyed: string[];
   let ends: LinkEnd[];
   let disobey: number;
   let troubles: string[];
+  let onRequest: (request: Request) => void;
   let onJoin: () => Response | Promise<Response>;
   let onReport: (report: Report) => Response | Promise<Response>;
 
@@ -39,6 +42,7 @@ describe('the link to the control API', () => {
   const serve = () =>
     api.http.serve(apiAddress, async (request) => {
       const body = await request.json();
+      onRequest(request);
       if (request.url.endsWith('/join')) {
         joins.push(JoinRequest.parse(body));
         return onJoin();
@@ -52,6 +56,7 @@ describe('the link to the control API', () => {
     new ControlLink(
       {
         host,
+        lamport,
         subject: {
           report: () => ({ state: 'serving', lamport: 0, dhtNodes: 0, torrents: [], events: [] }),
           obey: async (commands) => {
@@ -80,12 +85,14 @@ describe('the link to the control API', () => {
     world = new SimWorld({ seed: 1, network: { latencyMs: 5 } });
     api = world.createHost({ address: apiAddress.host });
     agent = world.createHost({ address: agentAddress });
+    lamport = new LamportClock();
     joins = [];
     reports = [];
     obeyed = [];
     ends = [];
     disobey = 0;
     troubles = [];
+    onRequest = () => undefined;
     onJoin = () => Response.json({ machine: { slot: 'peer-1', generation: 1 } });
     onReport = held;
     await world.complete(serve());
@@ -98,6 +105,24 @@ describe('the link to the control API', () => {
     expect(joins).toHaveLength(1);
     expect(reports.length).toBeGreaterThanOrEqual(9);
     expect(reports.length).toBeLessThanOrEqual(11);
+  });
+
+  it('stamps what it asks, and moves past the stamp of each answer', async () => {
+    const stamps: number[] = [];
+    onRequest = (request) => stamps.push(lamportOf(request.headers)!);
+    onReport = () => {
+      const response = answer();
+      response.headers.set(lamportHeader, String(1_000 * reports.length));
+      return response;
+    };
+    link.start();
+    await world.run({ untilMs: 100 });
+    const [join, first, second, third] = stamps;
+    expect(join).toBe(1);
+    expect(first).toBe(2);
+    expect(second).toBeGreaterThan(1_000);
+    expect(third).toBeGreaterThan(2_000);
+    expect(lamport.time).toBeGreaterThan(1_000 * (reports.length - 1));
   });
 
   it('asks again with the same token when the answer to a join was lost', async () => {

@@ -8,11 +8,15 @@ import {
   ApiError,
   type Command,
   createApiClient,
+  type Fetch,
+  lamportHeader,
+  lamportOf,
   type MachineId,
   type Report,
 } from '@skep/contract';
 import { toHex as hex } from '@skep/p2p-core/bytes';
 import type { Files, Host, Random, Timer } from '@skep/p2p-core/host';
+import type { LamportClock } from '@skep/p2p-core/ring';
 import { sleep } from './sleep.ts';
 
 /** Why a link ended by itself. */
@@ -55,6 +59,7 @@ const tokenBytes = 32;
 
 export class ControlLink {
   readonly #host: Host;
+  readonly #lamport: LamportClock;
   readonly #subject: LinkSubject;
   readonly #options: ControlLinkOptions;
   readonly #closing = new AbortController();
@@ -68,8 +73,12 @@ export class ControlLink {
   #disobeyed = false;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(components: { host: Host; subject: LinkSubject }, options: ControlLinkOptions) {
+  constructor(
+    components: { host: Host; subject: LinkSubject; lamport: LamportClock },
+    options: ControlLinkOptions,
+  ) {
     this.#host = components.host;
+    this.#lamport = components.lamport;
     this.#subject = components.subject;
     this.#options = options;
     this.#client = this.#clientWith(undefined);
@@ -227,10 +236,19 @@ export class ControlLink {
     await sleep(this.#host.clock, ceiling * (0.5 + this.#host.random.float() / 2), this.#closing.signal);
   }
 
+  /** What the control API does at a call is stamped after the call, and what this machine does next after that. */
+  async #stampedFetch(url: string, init: Parameters<Fetch>[1]): Promise<Response> {
+    const headers = { ...init.headers, [lamportHeader]: String(this.#lamport.tick()) };
+    const response = await this.#host.http.fetch(url, { ...init, headers });
+    const seen = lamportOf(response.headers);
+    if (seen !== undefined) this.#lamport.merge(seen);
+    return response;
+  }
+
   #clientWith(token: string | undefined): ApiClient {
     return createApiClient({
       baseUrl: this.#options.apiUrl,
-      fetch: (url, init) => this.#host.http.fetch(url, init),
+      fetch: (url, init) => this.#stampedFetch(url, init),
       ...(token === undefined ? {} : { token }),
     });
   }

@@ -37,12 +37,14 @@ export type Change = {
   [T in TableName]: { readonly table: T; readonly id: string; readonly value: Tables[T] | undefined };
 }[TableName];
 
-/** An event without what the commit stamps on it. `lamport` is given only by events that happened elsewhere. */
+/** An event without what the commit stamps on it. `lamport` and `ageMs` are given only by events that happened elsewhere. */
 export interface DecidedEvent {
   readonly kind: string;
   readonly slot?: string;
   readonly generation?: number;
   readonly lamport?: number;
+  /** How long ago it happened. */
+  readonly ageMs?: number;
   readonly data?: Readonly<Record<string, string | number | boolean>>;
 }
 

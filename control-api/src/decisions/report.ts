@@ -53,12 +53,13 @@ export function decideReport(
   const eventsTaken = fresh.at(-1)?.sequence ?? machine.eventsTaken;
   const becomes = stateAfter(machine, report);
   if (becomes === machine.state && eventsTaken === machine.eventsTaken) return { answer: { eventsTaken } };
-  const events: DecidedEvent[] = fresh.map(({ kind, lamport, data }) => ({
+  const events: DecidedEvent[] = fresh.map(({ kind, lamport, ageMs, data }) => ({
     // No agent can speak as the control API does.
     kind: reservedKinds.has(kind) ? `agent-${kind}` : kind,
     slot,
     generation,
     lamport,
+    ...(ageMs === undefined ? {} : { ageMs }),
     data,
   }));
   const changes: Change[] = [put.machine({ ...machine, state: becomes, eventsTaken })];

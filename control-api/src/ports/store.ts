@@ -34,6 +34,8 @@ export interface NewEvent {
   readonly cluster: string;
   /** Milliseconds since the Unix epoch. */
   readonly atMs: number;
+  /** When it happened, where that is known and `atMs` is only when it was written. */
+  readonly happenedAtMs?: number;
   readonly kind: string;
   readonly slot?: string;
   readonly generation?: number;
