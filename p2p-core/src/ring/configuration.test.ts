@@ -31,7 +31,7 @@ describe('a ring configuration', () => {
     ['generation 0', ring(1, member('a', 0))],
     ['port 0', ring(1, member('a', 1, { address: { host: '::1', port: 0 } }))],
     ['a term that is no count', ring(1, member('a', 1, { admittedAtTerm: Number.NaN }))],
-    ['too many members', ring(1, ...Array.from({ length: 65 }, (_, index) => member(`n${index}`)))],
+    ['too many members', ring(1, ...Array.from({ length: 129 }, (_, index) => member(`n${index}`)))],
   ])('is refused with %s', (_, configuration) => {
     expect(() => checkConfiguration(configuration)).toThrow(
       expect.objectContaining({ code: 'bad-configuration' }),

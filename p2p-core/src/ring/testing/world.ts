@@ -26,8 +26,12 @@ export interface WorldOptions {
   readonly connectForEvidence?: boolean;
   readonly timing?: Partial<RingTiming>;
   readonly planted?: Planted;
+  /** Slots whose nodes' timers run late, by this factor. */
+  readonly slowTimers?: ReadonlyMap<string, number>;
   /** Hears of everything worth a line in a transcript. */
   readonly onLine?: (line: string) => void;
+  /** Hears of the nodes' events, which are then not kept: for worlds that last. */
+  readonly onEvent?: (seen: SeenEvent) => void;
 }
 
 /** Faults of an implementation, as seen from outside it. */
@@ -77,7 +81,7 @@ export class World {
   readonly #timing: RingTiming;
   readonly #random: () => number;
   readonly #nodes = new Map<string, Node>();
-  readonly #queue: Due[] = [];
+  readonly #queue = new DueQueue();
   #order = 0;
   #groups: string[][] | undefined;
 
@@ -96,8 +100,8 @@ export class World {
 
   run(durationMs: number): void {
     const endMs = this.nowMs + durationMs;
-    for (let due = this.#queue[0]; due !== undefined && due.atMs <= endMs; due = this.#queue[0]) {
-      this.#queue.shift();
+    for (let due = this.#queue.first; due !== undefined && due.atMs <= endMs; due = this.#queue.first) {
+      this.#queue.take();
       this.nowMs = due.atMs;
       const { node } = due;
       if (node !== undefined && (node.life !== due.life || node.machine === undefined)) continue;
@@ -226,8 +230,9 @@ export class World {
         connectForEvidence: this.#options.connectForEvidence ?? true,
       },
     );
+    const tickMs = this.#timing.tickMs * (this.#options.slowTimers?.get(node.id.slot) ?? 1);
     const tick = () => {
-      this.#put(this.#due(node, this.#timing.tickMs, tick));
+      this.#put(this.#due(node, tickMs, tick));
       this.#tell(node, { type: 'tick' });
     };
     const report = () => {
@@ -367,11 +372,14 @@ export class World {
   }
 
   #note(node: Node, event: RingEvent): void {
-    this.events.push({ node: node.id.slot, event });
+    const seen = { node: node.id.slot, event };
+    if (this.#options.onEvent === undefined) this.events.push(seen);
+    else this.#options.onEvent(seen);
     if (event.type === 'elected') {
       const elected = this.elected.get(event.term) ?? new Set();
       this.elected.set(event.term, elected.add(formatMember(node.id)));
     }
+    if (this.#options.onLine === undefined) return;
     const { type, lamport: _lamport, atMs: _atMs, ...fields } = event;
     const shown = Object.entries(fields).map(([key, value]) => {
       const text = typeof value === 'object' ? formatMember(value as MemberId) : (value ?? 'nobody');
@@ -402,16 +410,49 @@ export class World {
   }
 
   #put(due: Due): void {
-    let low = 0;
-    let high = this.#queue.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const other = this.#queue[middle]!;
-      if (other.atMs < due.atMs || (other.atMs === due.atMs && other.order < due.order)) low = middle + 1;
-      else high = middle;
-    }
-    this.#queue.splice(low, 0, due);
+    this.#queue.put(due);
   }
+}
+
+/** A binary heap, earliest first; of the same time, first come first. */
+class DueQueue {
+  readonly #heap: Due[] = [];
+
+  get first(): Due | undefined {
+    return this.#heap[0];
+  }
+
+  put(due: Due): void {
+    const heap = this.#heap;
+    let index = heap.length;
+    heap.push(due);
+    while (index > 0) {
+      const parent = (index - 1) >>> 1;
+      if (!isBefore(due, heap[parent]!)) break;
+      heap[index] = heap[parent]!;
+      index = parent;
+    }
+    heap[index] = due;
+  }
+
+  take(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    const { length } = heap;
+    if (last === undefined || length === 0) return;
+    let index = 0;
+    for (let child = 1; child < length; child = 2 * index + 1) {
+      if (child + 1 < length && isBefore(heap[child + 1]!, heap[child]!)) child += 1;
+      if (!isBefore(heap[child]!, last)) break;
+      heap[index] = heap[child]!;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}
+
+function isBefore(due: Due, other: Due): boolean {
+  return due.atMs < other.atMs || (due.atMs === other.atMs && due.order < other.order);
 }
 
 function newMember(slot: string, generation: number, admittedAtTerm: number): RingMember {
