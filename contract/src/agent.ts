@@ -66,6 +66,8 @@ export const JoinRequest = z
     joinSecret: z.string().regex(/^[0-9a-f]{64}$/),
     /** SHA-256 of the bearer token that the agent made for itself. */
     tokenSha256: Sha256,
+    /** How long the agent has been running. */
+    runningMs: z.number().min(0).optional(),
   })
   .meta({ id: 'JoinRequest' });
 export type JoinRequest = z.infer<typeof JoinRequest>;

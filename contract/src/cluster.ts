@@ -49,6 +49,8 @@ export const ClusterSpec = z
     downloadBytesPerSecond: z.int().min(0).default(0),
     /** The network that machines stand in. Needed, if only empty, by faults of network, clock and disk. */
     network: NetworkSpec.optional(),
+    /** Missing: as the runner chooses. Runners that know neither instance types nor zones pay no heed to it. */
+    placement: Placement.optional(),
     /** Nothing of the cluster outlives it: machines remove their data when they end. */
     ephemeral: z.boolean().default(false),
   })
@@ -108,6 +110,9 @@ export const NodeView = z
     attempt: z.int(),
     state: NodeState,
     address: Address,
+    placement: MachinePlacement.optional(),
+    /** Its redeployment was cancelled: it stays empty until an operator has it redeployed. */
+    held: z.literal(true).optional(),
     /** The runner's own name of the machine: for processes the pid. */
     machine: z.string().optional(),
     /** Why it is dead or failed. */
@@ -169,25 +174,56 @@ export const TorrentView = z
   .meta({ id: 'Torrent' });
 export type TorrentView = z.infer<typeof TorrentView>;
 
+/** When a redeployment came to where it is, by the control API's clock. Of the launch only the present attempt counts. */
+export const RedeploymentTimes = z
+  .object({
+    /** First asked for, if in vain at first: a budget was spent, or the machine was still heard. */
+    askedMs: z.number(),
+    /** Accepted; by the same commit the old generation is fenced, and its stop begins. */
+    acceptedMs: z.number(),
+    /** The old machine was proven gone. */
+    goneMs: z.number().optional(),
+    /** Nothing stood in the way of the launch any more: the machine before it is gone, the back-off over. */
+    launchingMs: z.number().optional(),
+    /** The launcher had made the machine. */
+    launchedMs: z.number().optional(),
+    /** The agent began to run, by its own word. */
+    bootedMs: z.number().optional(),
+    joinedMs: z.number().optional(),
+    servingMs: z.number().optional(),
+    /** It serves, and the old one is gone. */
+    completeMs: z.number().optional(),
+    cancelledMs: z.number().optional(),
+  })
+  .meta({ id: 'RedeploymentTimes' });
+export type RedeploymentTimes = z.infer<typeof RedeploymentTimes>;
+
+/** `serving`: the new machine serves while the old one is not proven gone. */
+export const RedeploymentState = z
+  .enum(['stopping', 'launching', 'booting', 'joining', 'serving', 'complete', 'cancelled'])
+  .meta({ id: 'RedeploymentState' });
+export type RedeploymentState = z.infer<typeof RedeploymentState>;
+
+/** A machine's name, which is that of the redeployment that makes it: the slot and the generation to come. */
+export const RedeploymentId = z.string().regex(/^(bootstrap|peer)-[1-9][0-9]{0,5}@[1-9][0-9]{0,9}$/);
+
 /** The replacing of a slot's dead generation by the next one. */
 export const RedeploymentView = z
   .object({
-    id: z.string(),
+    id: RedeploymentId,
     slot: SlotName,
     fromGeneration: Generation,
     toGeneration: Generation,
     /** Of the lease when it was asked for; 0 before the first. */
     term: z.int().min(0),
-    /** A slot@generation, `watchdog`, or `fault ` and its id. */
+    /** A slot@generation, `watchdog`, `operator`, or `fault ` and its id. */
     askedBy: z.string(),
+    /** How the death was known, or who wanted it without one. */
+    cause: z.enum(['evidence', 'silence', 'fault', 'operator']),
     reason: z.string(),
-    state: z.enum(['stopping', 'launching', 'joining', 'complete', 'cancelled']),
-    askedAtMs: z.number(),
-    /** The old machine was proven gone. */
-    goneAtMs: z.number().optional(),
-    launchedAtMs: z.number().optional(),
-    servingAtMs: z.number().optional(),
+    state: RedeploymentState,
     attempts: z.int(),
+    times: RedeploymentTimes,
   })
   .meta({ id: 'Redeployment' });
 export type RedeploymentView = z.infer<typeof RedeploymentView>;

@@ -11,6 +11,7 @@ import {
   NewNode,
   NewTorrent,
   NodeView,
+  RedeploymentId,
   RedeploymentView,
   TorrentView,
 } from './cluster.ts';
@@ -45,6 +46,7 @@ const endpoint = <const E extends Endpoint>(entry: E): E => entry;
 const cluster = z.object({ cluster: ClusterName });
 const clusterSlot = z.object({ cluster: ClusterName, slot: SlotName });
 const clusterFault = z.object({ cluster: ClusterName, fault: FaultId });
+const clusterRedeployment = z.object({ cluster: ClusterName, redeployment: RedeploymentId });
 const clusterTorrent = z.object({ cluster: ClusterName, infoHash: InfoHash });
 
 export const endpoints = {
@@ -190,6 +192,26 @@ export const endpoints = {
     params: cluster,
     status: 200,
     response: z.array(RedeploymentView),
+  }),
+  cancelRedeployment: endpoint({
+    method: 'DELETE',
+    path: '/v1/clusters/{cluster}/redeployments/{redeployment}',
+    access: 'admin',
+    summary:
+      'Gives up a redeployment that is not complete: what was launched for it is stopped, and the slot stays empty until redeployNode. Harmless if it is over.',
+    params: clusterRedeployment,
+    status: 202,
+    response: RedeploymentView,
+  }),
+  redeployNode: endpoint({
+    method: 'POST',
+    path: '/v1/clusters/{cluster}/nodes/{slot}/redeploy',
+    access: 'admin',
+    summary:
+      'Replaces the machine in a slot by the next generation, whatever its state; a living one is told to stop first. Answers the one under way, if any.',
+    params: clusterSlot,
+    status: 202,
+    response: RedeploymentView,
   }),
   addTorrent: endpoint({
     method: 'POST',

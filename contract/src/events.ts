@@ -20,6 +20,7 @@ export const eventKinds = [
   'redeployment-refused',
   'generation-gone',
   'redeployment-complete',
+  'redeployment-cancelled',
   'torrent-added',
   'torrent-removed',
   'fault-injected',

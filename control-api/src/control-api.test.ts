@@ -281,7 +281,7 @@ describe('healing', () => {
     await fresh.report('serving');
     const [redeployment] = await world.client(viewerToken).listRedeployments({ params });
     expect(redeployment).toMatchObject({ state: 'complete', attempts: 1 });
-    expect(redeployment!.goneAtMs).toBeLessThanOrEqual(redeployment!.launchedAtMs!);
+    expect(redeployment!.times.goneMs).toBeLessThanOrEqual(redeployment!.times.launchedMs!);
     expect(world.launcher.mostAlive).toBe(1);
     const kinds = await world.kinds('bees');
     for (const kind of [

@@ -19,6 +19,7 @@ import { currentMachine } from './decisions/decision.ts';
 import { decideDelete } from './decisions/deletion.ts';
 import { decideJoin } from './decisions/join.ts';
 import { decideLease } from './decisions/lease.ts';
+import { decideCancelRedeployment } from './decisions/operator.ts';
 import type { MachineRow, SlotRow, TorrentRow } from './decisions/rows.ts';
 import { decideAddTorrent, decideRemoveTorrent } from './decisions/torrents.ts';
 import { type EventStreamComponents, eventStream } from './event-stream.ts';
@@ -173,7 +174,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
       const ref = refOf(record, { ...body.machine, attempt: body.attempt });
       const expected = joinSecret(host.compute, options.masterSecret, ref);
       const matches = equalSecrets(expected, body.joinSecret);
-      await clusters.transact(record, (state) => decideJoin(state, body, matches));
+      await clusters.transact(record, (state, at) => decideJoin(state, body, matches, at));
       return { machine: body.machine };
     },
 
@@ -204,7 +205,17 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
 
     async listRedeployments({ params }) {
       const rows = [...find(params.cluster).redeployments.values()];
-      return rows.sort((one, other) => other.askedAtMs - one.askedAtMs);
+      return rows.sort((one, other) => other.times.acceptedMs - one.times.acceptedMs);
+    },
+
+    async cancelRedeployment({ params }) {
+      return clusters.transact(find(params.cluster), (state, at) =>
+        decideCancelRedeployment(state, params.redeployment, at),
+      );
+    },
+
+    async redeployNode({ params }) {
+      return healing.redeployNode(find(params.cluster), params.slot);
     },
 
     async addTorrent({ params, body }) {

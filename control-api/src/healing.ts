@@ -3,6 +3,7 @@ import type { Clock, Timer } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
 import { currentMachine } from './decisions/decision.ts';
+import { decideRedeployNode } from './decisions/operator.ts';
 import { decideRedeployment, type RedeploymentAsk } from './decisions/redeployment.ts';
 import { machineKey, type RedeploymentRow } from './decisions/rows.ts';
 import { decideWatchdog, watchdogHolder } from './decisions/watchdog.ts';
@@ -15,7 +16,9 @@ const absentMs = 1_000;
 /** A machine that reported within this many intervals is heard, and let finish. */
 const heardIntervals = 2;
 
-type Asked = Omit<RedeploymentAsk, 'heard' | 'drainMs' | 'reportedTerm'>;
+/** What the control API itself knows of a machine that is to be replaced. */
+type Observed = Pick<RedeploymentAsk, 'heard' | 'heardAgoMs' | 'drainMs' | 'reportedTerm'>;
+type Asked = Omit<RedeploymentAsk, keyof Observed>;
 
 export interface HealingComponents {
   readonly clock: Clock;
@@ -54,15 +57,30 @@ export class Healing {
 
   /** Rejects ProblemError as decideRedeployment refuses. */
   redeploy(record: ClusterRecord, ask: Asked): Promise<RedeploymentRow> {
-    const { clusters, liveness } = this.#components;
-    return clusters.transact(record, (state, now) => {
-      const heard = liveness.of(record.uid, ask);
-      const recently = heartbeatAgeMs(heard?.atMs, now) <= heardIntervals * state.about.spec.reportIntervalMs;
-      const dead = state.machines.get(machineKey(ask.slot, ask.generation))?.state === 'dead';
-      const reportedTerm = this.reportedTerm(record);
-      const told = { ...ask, heard: recently && !dead, drainMs: this.#drainMs, reportedTerm };
-      return decideRedeployment(state, told, now);
+    return this.#components.clusters.transact(record, (state, now) =>
+      decideRedeployment(state, { ...ask, ...this.#observed(record, ask, now) }, now),
+    );
+  }
+
+  /** As an operator wants it. Rejects ProblemError as decideRedeployNode refuses. */
+  redeployNode(record: ClusterRecord, slot: string): Promise<RedeploymentRow> {
+    return this.#components.clusters.transact(record, (state, now) => {
+      const generation = state.slots.get(slot)?.generation ?? 0;
+      return decideRedeployNode(state, { slot, ...this.#observed(record, { slot, generation }, now) }, now);
     });
+  }
+
+  #observed(record: ClusterRecord, machine: { slot: string; generation: number }, now: number): Observed {
+    const heardAtMs = this.#components.liveness.of(record.uid, machine)?.atMs;
+    const heardAgoMs = heardAtMs === undefined ? undefined : now - heardAtMs;
+    const dead = record.machines.get(machineKey(machine.slot, machine.generation))?.state === 'dead';
+    const recentMs = heardIntervals * record.about.spec.reportIntervalMs;
+    return {
+      heard: !dead && heardAgoMs !== undefined && heardAgoMs <= recentMs,
+      ...(heardAgoMs === undefined ? {} : { heardAgoMs }),
+      drainMs: this.#drainMs,
+      reportedTerm: this.reportedTerm(record),
+    };
   }
 
   /** The highest term that a bootstrap node has reported. */
@@ -102,7 +120,7 @@ export class Healing {
     );
     for (const victim of order?.victims ?? []) {
       try {
-        await this.redeploy(record, { ...victim, term: order!.term, by: watchdogHolder });
+        await this.redeploy(record, { ...victim, cause: 'silence', term: order!.term, by: watchdogHolder });
       } catch (error) {
         // A budget or a race; the next tick looks again.
         if (!(error instanceof ProblemError)) throw error;
@@ -127,8 +145,4 @@ export class Healing {
     }
     return silent;
   }
-}
-
-function heartbeatAgeMs(atMs: number | undefined, now: number): number {
-  return atMs === undefined ? Number.POSITIVE_INFINITY : now - atMs;
 }

@@ -11,12 +11,13 @@ import { isEnded } from './decisions/deletion.ts';
 import { decideDone } from './decisions/faults.ts';
 import {
   decideExit,
+  decideGivenUp,
   decideLaunched,
   decideLaunchTrouble,
-  decideNextAttempt,
   decideStopped,
 } from './decisions/machine-life.ts';
-import { type EffectRow, effectKey, machineKey } from './decisions/rows.ts';
+import { triedEverywhere } from './decisions/placement.ts';
+import { type Attempt, type EffectRow, effectKey, machineKey } from './decisions/rows.ts';
 import {
   LaunchError,
   type Launcher,
@@ -161,7 +162,7 @@ export class Reconciler {
     const { clusters, launcher } = this.#components;
     if (!(await this.#until(record, effect, () => false))) return;
     const machine = this.#ref(record, effect);
-    const emptyDisk = record.machines.get(machineKey(effect.slot, effect.generation))?.emptyDisk;
+    const { emptyDisk, placement } = record.machines.get(machineKey(effect.slot, effect.generation)) ?? {};
     try {
       const { name } = await this.#gated(() =>
         launcher.launch({
@@ -169,14 +170,18 @@ export class Reconciler {
           config: this.#options.configFor(record, machine),
           ephemeral: record.about.spec.ephemeral,
           ...(emptyDisk ? { emptyDisk } : {}),
+          ...(placement === undefined ? {} : { placement }),
         }),
       );
       await this.#transact(record, (state, now) => decideLaunched(state, effect, name, now));
     } catch (error) {
       if (this.#stopped || record.ended) return;
       const reason = messageOf(error);
-      if (error instanceof LaunchError && error.code === 'called-off') {
-        await this.#giveUp(record, effect, reason);
+      const code = error instanceof LaunchError ? error.code : undefined;
+      if (code === 'called-off' || code === 'no-capacity') {
+        // It is certain that there is no machine, so another placement need not be waited for.
+        const elsewhere = code === 'no-capacity' && !triedEverywhere(record.about.spec, effect.attempt);
+        await this.#giveUp(record, effect, reason, elsewhere ? 0 : undefined);
         return;
       }
       await clusters.transact(record, (state) => decideLaunchTrouble(state, effect, reason));
@@ -254,7 +259,7 @@ export class Reconciler {
       if (record.about.state === 'deleting') continue;
       for (const slot of record.slots.values()) {
         const machine = currentMachine(record, slot);
-        const unjoined = machine.name !== undefined && machine.tokenSha256 === undefined;
+        const unjoined = machine.name !== undefined && machine.tokenSha256 === undefined && !slot.held;
         if (!unjoined || clusters.now() - machine.sinceMs < this.#options.joinTimeoutMs) continue;
         this.#work(`${record.uid}/${slot.slot}/late`, () =>
           this.#giveUp(record, machine, `did not join within ${this.#options.joinTimeoutMs} ms`),
@@ -266,17 +271,11 @@ export class Reconciler {
   /** Goes on to the next attempt, if this one is still the present one and has not joined after all. */
   #giveUp(
     record: ClusterRecord,
-    attempt: { readonly slot: string; readonly generation: number; readonly attempt: number },
+    attempt: Attempt,
     reason: string,
+    backOffMs = this.#attemptBackOffMs(attempt.attempt),
   ): Promise<void> {
-    const backOffMs = this.#attemptBackOffMs(attempt.attempt);
-    return this.#transact(record, (state, now) => {
-      const machine = state.machines.get(machineKey(attempt.slot, attempt.generation));
-      const current = state.slots.get(attempt.slot)?.generation === attempt.generation;
-      const stillSo = machine?.attempt === attempt.attempt && machine.tokenSha256 === undefined;
-      if (!current || !stillSo || state.about.state === 'deleting') return { answer: undefined };
-      return decideNextAttempt(state, machine, reason, backOffMs, now);
-    });
+    return this.#transact(record, (state, now) => decideGivenUp(state, attempt, reason, backOffMs, now));
   }
 
   async #transact(

@@ -68,6 +68,7 @@ export class ControlLink {
   #heldPoll: AbortController | undefined;
   #nudgeTimer: Timer | undefined;
   #nudged = false;
+  readonly #startedAtMs: number;
   #lastHeardMs: number;
   #failures = 0;
   #disobeyed = false;
@@ -82,7 +83,8 @@ export class ControlLink {
     this.#subject = components.subject;
     this.#options = options;
     this.#client = this.#clientWith(undefined);
-    this.#lastHeardMs = components.host.clock.now();
+    this.#startedAtMs = components.host.clock.now();
+    this.#lastHeardMs = this.#startedAtMs;
   }
 
   /** The client with this machine's token, for what else is asked of the control API. */
@@ -152,6 +154,7 @@ export class ControlLink {
         attempt: this.#options.attempt,
         joinSecret: this.#options.joinSecret,
         tokenSha256: hex(host.compute.hash('sha256', new TextEncoder().encode(token))),
+        runningMs: host.clock.now() - this.#startedAtMs,
       },
       timeoutMs: answerMarginMs,
       signal: this.#closing.signal,

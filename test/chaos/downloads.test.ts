@@ -162,7 +162,7 @@ async function settle(): Promise<void> {
     'every redeployment to be over',
     async () =>
       (await cluster.redeployments()).every(
-        ({ state, goneAtMs }) => state === 'cancelled' || (state === 'complete' && goneAtMs !== undefined),
+        ({ state, times }) => state === 'cancelled' || (state === 'complete' && times.goneMs !== undefined),
       ),
     { state: () => cluster.describe() },
   );

@@ -54,7 +54,7 @@ async function settled(): Promise<NodeView[]> {
     'every redeployment to be over',
     async () =>
       (await cluster.redeployments()).every(
-        ({ state, goneAtMs }) => state === 'complete' && goneAtMs !== undefined,
+        ({ state, times }) => state === 'complete' && times.goneMs !== undefined,
       ),
     { state: () => cluster.describe() },
   );
@@ -190,7 +190,7 @@ describe('leadership', () => {
       async () => {
         const [begun] = await cluster.redeployments();
         const lives = isAlive(frozen);
-        if (begun?.goneAtMs !== undefined) {
+        if (begun?.times.goneMs !== undefined) {
           expect(lives, 'alive though said to be gone').toBe(false);
           return begun;
         }
@@ -206,7 +206,7 @@ describe('leadership', () => {
     );
     const gone = await cluster.event('the proof', ({ kind }) => kind === 'generation-gone');
     expect(gone.sequence).toBeLessThan(launched.sequence);
-    expect(redeployment.goneAtMs).toBeLessThanOrEqual(launched.atMs);
+    expect(redeployment.times.goneMs).toBeLessThanOrEqual(launched.atMs);
     await settled();
   });
 

@@ -2,6 +2,7 @@
 import type { ClusterSpec, NewNode, RingConfiguration, Role } from '@skep/contract';
 import type { SlotAddresses } from '../ports/launcher.ts';
 import { type Change, type ClusterState, type Decided, type Decision, put, refuse } from './decision.ts';
+import { placementFor } from './placement.ts';
 import type { SlotRow } from './rows.ts';
 
 /** How many addresses a new cluster needs. */
@@ -37,7 +38,7 @@ export function decideCreateCluster(
       }),
       put.lease({ term: 0, holder: '', untilMs: now }),
       put.ring(firstRing(slots)),
-      ...slots.flatMap((slot) => firstMachine(slot, now)),
+      ...slots.flatMap((slot) => firstMachine(spec, slot, now)),
     ],
     events: [{ kind: 'cluster-created', data: { bootstrap: spec.bootstrap, peers: spec.peers } }],
   };
@@ -68,7 +69,7 @@ export function decideAddNode(
   };
   return {
     answer: slot,
-    changes: [put.about({ ...about, nextPeer: about.nextPeer + 1 }), ...firstMachine(slot, now)],
+    changes: [put.about({ ...about, nextPeer: about.nextPeer + 1 }), ...firstMachine(about.spec, slot, now)],
     events: [{ kind: 'node-added', slot: slot.slot, generation: 1 }],
   };
 }
@@ -77,11 +78,19 @@ function newSlot(role: Role, ordinal: number, addresses: SlotAddresses): SlotRow
   return { slot: `${role}-${ordinal}`, role, ordinal, addresses, generation: 1 };
 }
 
-function firstMachine({ slot, ...rest }: SlotRow, now: number): Change[] {
-  const machine = { slot, generation: 1, attempt: 1 };
+function firstMachine(spec: ClusterSpec, slot: SlotRow, now: number): Change[] {
+  const machine = { slot: slot.slot, generation: 1, attempt: 1 };
+  const placement = placementFor(spec, slot, machine.attempt);
   return [
-    put.slot({ slot, ...rest }),
-    put.machine({ ...machine, state: 'launching', sinceMs: now, eventsTaken: 0, gone: false }),
+    put.slot(slot),
+    put.machine({
+      ...machine,
+      state: 'launching',
+      sinceMs: now,
+      eventsTaken: 0,
+      gone: false,
+      ...(placement === undefined ? {} : { placement }),
+    }),
     put.effect({ ...machine, kind: 'launch', notBeforeMs: now }),
   ];
 }

@@ -18,7 +18,7 @@ export function commandsFor(
   if (slot === undefined || slot.generation !== machine.generation || machine.state === 'dead') {
     return [{ kind: 'stop', reason: 'over' }];
   }
-  if (state.about.state === 'deleting') return [{ kind: 'stop', reason: 'drained' }];
+  if (state.about.state === 'deleting' || slot.held) return [{ kind: 'stop', reason: 'drained' }];
   const commands: Command[] = [
     { kind: 'bootstrap-from', addresses: bootstrapAddresses(state, slot) },
     ...endure(state, slot, surroundings, now),

@@ -67,6 +67,8 @@ export interface Decided<A> extends Said {
 
 export interface Refused extends Said {
   readonly refusal: Refusal;
+  /** What is remembered of having been asked. */
+  readonly changes?: readonly Change[];
 }
 
 export type Decision<A> = Decided<A> | Refused;

@@ -18,6 +18,7 @@ const ask: RedeploymentAsk = {
   term: 5,
   by: 'bootstrap-1@1',
   reason: 'silent',
+  cause: 'silence',
   heard: false,
   drainMs: 5_000,
   reportedTerm: 0,
@@ -174,7 +175,10 @@ describe('the life of a machine', () => {
     const stop = [...state.effects.values()].find(({ kind }) => kind === 'stop')!;
     apply(state, decideStopped(state, stop, t0 + 9));
     expect(state.machines.get('peer-1@1')).toMatchObject({ gone: true });
-    expect(state.redeployments.get('peer-1@2')).toMatchObject({ state: 'launching', goneAtMs: t0 + 9 });
+    expect(state.redeployments.get('peer-1@2')).toMatchObject({
+      state: 'launching',
+      times: { acceptedMs: t0, goneMs: t0 + 9, launchingMs: t0 + 9 },
+    });
     expect(decideStopped(state, stop, t0)).toEqual({ answer: undefined });
   });
 

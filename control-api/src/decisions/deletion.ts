@@ -1,5 +1,6 @@
 /** Decides how a cluster ends: nothing more is launched, everything is stopped, and only then is it forgotten. */
 import { type ClusterState, type Decided, put, remove } from './decision.ts';
+import { cancelled, isFinished } from './redeployment-course.ts';
 import { effectKey } from './rows.ts';
 
 /** Deleting again is harmless. */
@@ -22,6 +23,9 @@ export function decideDelete(state: ClusterState, now: number): Decided<undefine
       put.about({ ...state.about, state: 'deleting' }),
       ...launches.map(([key]) => remove('effects', key)),
       ...stops.map(put.effect),
+      ...[...state.redeployments.values()]
+        .filter((row) => !isFinished(row))
+        .map((row) => put.redeployment(cancelled(row, now))),
     ],
     events: [{ kind: 'cluster-deleting' }],
   };

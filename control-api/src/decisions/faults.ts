@@ -168,6 +168,7 @@ function consequencesOf(state: ClusterState, row: FaultRow, reportedTerm: number
       const ask = {
         term,
         reason: 'restarted',
+        cause: 'fault' as const,
         by: `${faultPrefix}${row.id}`,
         heard: false,
         drainMs: 0,

@@ -4,6 +4,7 @@
  */
 import { formatMachineId, type JoinRequest } from '@skep/contract';
 import { type ClusterState, type Decision, put, refuse } from './decision.ts';
+import { reached } from './redeployment-course.ts';
 import { machineKey } from './rows.ts';
 
 /** `secretMatches`: whether the join secret is the one of exactly this (slot, generation, attempt). */
@@ -11,6 +12,7 @@ export function decideJoin(
   state: ClusterState,
   request: JoinRequest,
   secretMatches: boolean,
+  now: number,
 ): Decision<undefined> {
   const { slot, generation } = request.machine;
   const name = formatMachineId(request.machine);
@@ -26,7 +28,8 @@ export function decideJoin(
       row.generation,
     );
   }
-  if (machine === undefined || machine.attempt !== request.attempt || machine.state === 'dead') {
+  const isOver = machine === undefined || machine.attempt !== request.attempt || machine.state === 'dead';
+  if (isOver || row.held) {
     return refuse('generation-over', `${name}, attempt ${request.attempt}, is over: another one was begun`);
   }
   if (state.about.state === 'deleting') {
@@ -36,9 +39,14 @@ export function decideJoin(
   if (machine.tokenSha256 !== undefined) {
     return refuse('join-refused', `${name} has joined with another token already`);
   }
+  const bootedMs = now - Math.round(request.runningMs ?? 0);
+  const { changes } = reached(state, slot, generation, { bootedMs, joinedMs: now }, now);
   return {
     answer: undefined,
-    changes: [put.machine({ ...withoutReason(machine), state: 'joined', tokenSha256: request.tokenSha256 })],
+    changes: [
+      put.machine({ ...withoutReason(machine), state: 'joined', tokenSha256: request.tokenSha256 }),
+      ...changes,
+    ],
     guards: ['about'],
     events: [{ kind: 'node-joined', slot, generation, data: { attempt: machine.attempt } }],
   };

@@ -4,15 +4,9 @@
  * A machine that exits before it ever joined was a failed launch, and the reconciler tries the next attempt
  * by itself; one that had joined is dead, and only a leader (or the watchdog) has it replaced.
  */
-import {
-  type Change,
-  type ClusterState,
-  type Decided,
-  type DecidedEvent,
-  pendingLaunches,
-  put,
-  remove,
-} from './decision.ts';
+import { type Change, type ClusterState, type Decided, pendingLaunches, put, remove } from './decision.ts';
+import { describePlacement, placementFor } from './placement.ts';
+import { reached, tryingAgain } from './redeployment-course.ts';
 import { type Attempt, type EffectRow, effectKey, type MachineRow, machineKey } from './rows.ts';
 
 const nothing: Decided<undefined> = { answer: undefined };
@@ -38,21 +32,9 @@ export function decideLaunched(
         : { ...machine, name, sinceMs: now },
     ),
   );
-  const redeployment = state.redeployments.get(machineKey(slot, generation));
-  if (redeployment !== undefined) {
-    changes.push(
-      put.redeployment({
-        ...redeployment,
-        state: redeployment.state === 'launching' ? 'joining' : redeployment.state,
-        launchedAtMs: redeployment.launchedAtMs ?? now,
-      }),
-    );
-  }
-  return {
-    answer: undefined,
-    changes,
-    events: [{ kind: 'node-launched', slot, generation, data: { attempt, machine: name } }],
-  };
+  changes.push(...reached(state, slot, generation, { launchedMs: now }, now).changes);
+  const data = { attempt, machine: name, ...placed(machine.placement) };
+  return { answer: undefined, changes, events: [{ kind: 'node-launched', slot, generation, data }] };
 }
 
 /** A launch with an unknown outcome, or none: it will be tried again with the same token; told once. */
@@ -73,7 +55,14 @@ export function decideLaunchTrouble(
   return {
     answer: undefined,
     changes: [put.machine({ ...machine, state: 'failed', reason })],
-    events: [{ kind: 'node-launch-failed', slot, generation, data: { attempt, reason } }],
+    events: [
+      {
+        kind: 'node-launch-failed',
+        slot,
+        generation,
+        data: { attempt, reason, ...placed(machine.placement) },
+      },
+    ],
   };
 }
 
@@ -87,9 +76,8 @@ export function decideExit(
 ): Decided<undefined> {
   const { slot, generation, attempt } = exited;
   const machine = state.machines.get(machineKey(slot, generation));
-  const current = state.slots.get(slot)?.generation === generation && state.about.state === 'active';
-  if (machine === undefined || machine.attempt !== attempt || machine.state === 'dead' || !current)
-    return nothing;
+  if (machine === undefined || machine.attempt !== attempt || machine.state === 'dead') return nothing;
+  if (!isWanted(state, machine)) return nothing;
   if (machine.tokenSha256 === undefined) return decideNextAttempt(state, machine, evidence, backOffMs, now);
   return {
     answer: undefined,
@@ -98,7 +86,26 @@ export function decideExit(
   };
 }
 
-/** Gives up an attempt that never joined: proves it gone, then launches the next one. */
+/** An attempt that did not join and will not, if that is still so. */
+export function decideGivenUp(
+  state: ClusterState,
+  { slot, generation, attempt }: Attempt,
+  reason: string,
+  backOffMs: number,
+  now: number,
+): Decided<undefined> {
+  const machine = state.machines.get(machineKey(slot, generation));
+  if (machine?.attempt !== attempt || machine.tokenSha256 !== undefined) return nothing;
+  return isWanted(state, machine) ? decideNextAttempt(state, machine, reason, backOffMs, now) : nothing;
+}
+
+/** Whether its slot is to have a machine of this generation. */
+function isWanted(state: ClusterState, { slot, generation }: MachineRow): boolean {
+  const row = state.slots.get(slot);
+  return row?.generation === generation && !row.held && state.about.state === 'active';
+}
+
+/** Gives up an attempt that never joined: proves it gone, then launches the next one, elsewhere if it may. */
 export function decideNextAttempt(
   state: ClusterState,
   machine: MachineRow,
@@ -108,43 +115,76 @@ export function decideNextAttempt(
 ): Decided<undefined> {
   const { slot, generation, attempt } = machine;
   const redeployment = state.redeployments.get(machineKey(slot, generation));
-  const { name: _, ...unnamed } = machine;
+  const placement = placementFor(state.about.spec, state.slots.get(slot)!, attempt + 1);
+  const { name: _, placement: failed, ...kept } = machine;
   return {
     answer: undefined,
     changes: [
-      put.machine({ ...unnamed, attempt: attempt + 1, state: 'failed', reason, sinceMs: now }),
+      put.machine({
+        ...kept,
+        attempt: attempt + 1,
+        state: 'failed',
+        reason,
+        sinceMs: now,
+        ...(placement === undefined ? {} : { placement }),
+      }),
       ...pendingLaunches(state, machine).map((key) => remove('effects', key)),
       put.effect({ kind: 'stop', slot, generation, attempt, notBeforeMs: now }),
       put.effect({ kind: 'launch', slot, generation, attempt: attempt + 1, notBeforeMs: now + backOffMs }),
-      ...(redeployment === undefined
-        ? []
-        : [put.redeployment({ ...redeployment, attempts: redeployment.attempts + 1 })]),
+      ...(redeployment === undefined ? [] : [put.redeployment(tryingAgain(redeployment))]),
     ],
-    events: [{ kind: 'node-launch-failed', slot, generation, data: { attempt, reason } }],
+    events: [
+      {
+        kind: 'node-launch-failed',
+        slot,
+        generation,
+        data: {
+          attempt,
+          reason,
+          ...placed(failed),
+          ...(placement === undefined ? {} : { next: describePlacement(placement) }),
+        },
+      },
+    ],
   };
 }
 
-/** The launcher proved the machine of a stop effect gone. */
+function placed(placement: MachineRow['placement']): { placement?: string } {
+  return placement === undefined ? {} : { placement: describePlacement(placement) };
+}
+
+/** The launcher proved the machine of a stop effect gone: it never stands in the way of a launch again. */
 export function decideStopped(state: ClusterState, effect: EffectRow, now: number): Decided<undefined> {
   const key = effectKey(effect);
   if (!state.effects.has(key)) return nothing;
   const { slot, generation, attempt } = effect;
-  const changes: Change[] = [remove('effects', key)];
   const machine = state.machines.get(machineKey(slot, generation));
-  if (machine === undefined || machine.attempt !== attempt) return { answer: undefined, changes };
-  changes.push(put.machine({ ...machine, state: 'stopped', gone: true }));
-  const events: DecidedEvent[] = [
-    { kind: state.about.state === 'deleting' ? 'node-stopped' : 'generation-gone', slot, generation },
-  ];
-  const redeployment = state.redeployments.get(machineKey(slot, generation + 1));
-  if (redeployment !== undefined) {
-    changes.push(
-      put.redeployment({
-        ...redeployment,
-        state: redeployment.state === 'stopping' ? 'launching' : redeployment.state,
-        goneAtMs: now,
-      }),
-    );
+  if (machine === undefined || machine.attempt !== attempt) {
+    const launchingMs = launchDueMs(state, slot, generation, now);
+    const { changes } = reached(state, slot, generation, launchingMs, now);
+    return { answer: undefined, changes: [remove('effects', key), ...changes] };
   }
-  return { answer: undefined, changes, events };
+  const milestones = { goneMs: now, ...launchDueMs(state, slot, generation + 1, now) };
+  const { changes, events } = reached(state, slot, generation + 1, milestones, now);
+  const kind = state.about.state === 'deleting' ? 'node-stopped' : 'generation-gone';
+  return {
+    answer: undefined,
+    changes: [remove('effects', key), put.machine({ ...machine, state: 'stopped', gone: true }), ...changes],
+    events: [{ kind, slot, generation }, ...events],
+  };
+}
+
+/** When the launch that waited for a machine's end can begin. */
+function launchDueMs(
+  state: ClusterState,
+  slot: string,
+  generation: number,
+  now: number,
+): { launchingMs?: number } {
+  for (const { kind, notBeforeMs, ...launch } of state.effects.values()) {
+    if (kind === 'launch' && launch.slot === slot && launch.generation === generation) {
+      return { launchingMs: Math.max(now, notBeforeMs) };
+    }
+  }
+  return {};
 }

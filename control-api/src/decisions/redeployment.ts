@@ -9,7 +9,7 @@
  * instead keep a ring with two dead of three from healing.
  */
 
-import type { RingConfiguration } from '@skep/contract';
+import type { ClusterSpec, RingConfiguration } from '@skep/contract';
 import { ringAddress } from './cluster-creation.ts';
 import {
   type Change,
@@ -20,10 +20,13 @@ import {
   type Decision,
   pendingLaunches,
   put,
+  type Refused,
   refuse,
   remove,
 } from './decision.ts';
 import { isHeld } from './lease.ts';
+import { placementFor } from './placement.ts';
+import { cancelled, isFinished } from './redeployment-course.ts';
 import { type MachineRow, machineKey, type RedeploymentRow, type SlotRow } from './rows.ts';
 
 export interface RedeploymentAsk {
@@ -31,10 +34,16 @@ export interface RedeploymentAsk {
   readonly generation: number;
   readonly term: number;
   readonly reason: string;
-  /** Who asks: a slot@generation, `watchdog`, or `fault ` and its id. */
+  /** As the asker knows it; a death that the rows know of is evidence whatever it says. */
+  readonly cause: RedeploymentRow['cause'];
+  /** Of a silence that the ring heard: how long it had lasted when this was asked. */
+  readonly silentMs?: number;
+  /** Who asks: a slot@generation, `watchdog`, `operator`, or `fault ` and its id. */
   readonly by: string;
   /** It still reports, so it is told to stop and given `drainMs` before it is made to. */
   readonly heard: boolean;
+  /** Since its last report; missing if there was none, or nobody knows. */
+  readonly heardAgoMs?: number;
   readonly drainMs: number;
   /** Highest term that a bootstrap node has reported: the replaced generation may have voted in any up to it. */
   readonly reportedTerm: number;
@@ -42,7 +51,12 @@ export interface RedeploymentAsk {
 
 /** Of whoever has a machine replaced on purpose: no storm, so no budget counts it. */
 export const faultPrefix = 'fault ';
+export const operator = 'operator';
 const budgetWindowMs = 60_000;
+/** Asked again within this it is the same need: a leader repeats itself every few seconds, a new one soon. */
+const needLastsMs = 30_000;
+/** A silence is known a probe or two after it began, and the last report may have been on its way for as long. */
+const silenceBeginsMs = 1_000;
 /** No agent can put its ring's terms out of reach by a single report. */
 const largestTermLead = 1_000_000;
 /** How many finished redeployments are remembered, and how many old generations of a slot. */
@@ -87,6 +101,11 @@ export function decideRedeployment(
       `nodes of role ${slot.role} are not redeployed in ${about.name}: see heal in its spec`,
     );
   }
+  if (slot.held) {
+    // Nothing is told: the leader asks again and again, for as long as the operator likes.
+    const detail = `the redeployment of ${ask.slot} was cancelled: it stays empty until an operator has it redeployed`;
+    return refuse('held', detail);
+  }
   const machine = currentMachine(state, slot);
   if (machine.tokenSha256 === undefined) {
     // Never heard yet, so silence proves nothing; the reconciler tries the launch again by itself.
@@ -97,17 +116,47 @@ export function decideRedeployment(
       `${ask.slot}@${ask.generation} is still being launched: wait for it to join`,
     );
   }
+  const delayed = (refusal: Refused): Refused => ({
+    ...refusal,
+    changes: [put.machine({ ...machine, asked: { sinceMs: askedSinceMs(machine, now), lastMs: now } })],
+  });
+  if (isStillHeard(ask, machine, about.spec)) {
+    const detail = `${ask.slot}@${ask.generation} reported ${Math.round(ask.heardAgoMs!)} ms ago, later than the ring says it fell silent: ask again if it lasts`;
+    return delayed(refused('still-heard', detail));
+  }
   const recent = [...state.redeployments.values()].filter(
-    (row) => row.askedAtMs > now - budgetWindowMs && !row.askedBy.startsWith(faultPrefix),
+    ({ askedBy, times }) =>
+      times.acceptedMs > now - budgetWindowMs && askedBy !== operator && !askedBy.startsWith(faultPrefix),
   );
   const ofSlot = recent.filter((row) => row.slot === ask.slot).length;
   if (ofSlot >= about.spec.redeploymentsPerSlot || recent.length >= about.spec.redeploymentsPerCluster) {
-    return refused(
-      'budget-exhausted',
-      `in the last minute ${ask.slot} was redeployed ${ofSlot} times, and the whole cluster ${recent.length} times: ask again later`,
+    return delayed(
+      refused(
+        'budget-exhausted',
+        `in the last minute ${ask.slot} was redeployed ${ofSlot} times, and the whole cluster ${recent.length} times: ask again later`,
+      ),
     );
   }
   return replace(state, slot, machine, ask, now);
+}
+
+/**
+ * Whether the control API heard the machine well after it fell silent in the ring. That only delays, by one more
+ * grace: a machine that can report but not speak to the ring is of no use to it in the end.
+ */
+function isStillHeard(
+  { cause, silentMs, heardAgoMs }: RedeploymentAsk,
+  machine: MachineRow,
+  { graceMs, reportIntervalMs }: ClusterSpec,
+): boolean {
+  if (cause !== 'silence' || machine.state === 'dead') return false;
+  if (silentMs === undefined || heardAgoMs === undefined) return false;
+  return silentMs < 2 * graceMs && heardAgoMs < silentMs - silenceBeginsMs - reportIntervalMs;
+}
+
+/** Since when the replacement that is asked for now has been wanted. */
+function askedSinceMs({ asked }: MachineRow, now: number): number {
+  return asked !== undefined && now - asked.lastMs <= needLastsMs ? asked.sinceMs : now;
 }
 
 /** What follows once it is decided that a slot's machine is replaced, whoever wants it. */
@@ -140,16 +189,19 @@ export function replace(
     toGeneration: next.generation,
     term: ask.term,
     askedBy: ask.by,
+    cause: dead && ask.cause === 'silence' ? 'evidence' : ask.cause,
     reason: ask.reason,
     state: 'stopping',
-    askedAtMs: now,
     attempts: 1,
+    times: { askedMs: askedSinceMs(machine, now), acceptedMs: now },
   };
+  const placement = placementFor(state.about.spec, slot, next.attempt);
+  const { held: _, ...filled } = slot;
   const drainUntilMs = !dead && ask.heard ? now + ask.drainMs : now;
   return {
     answer: redeployment,
     changes: [
-      put.slot({ ...slot, generation: next.generation }),
+      put.slot({ ...filled, generation: next.generation }),
       put.machine({ ...machine, state: dead ? 'dead' : 'stopping' }),
       put.machine({
         ...next,
@@ -158,13 +210,14 @@ export function replace(
         eventsTaken: 0,
         gone: false,
         ...(ask.emptyDisk ? { emptyDisk: true } : {}),
+        ...(placement === undefined ? {} : { placement }),
       }),
       ...(slot.role === 'bootstrap' ? [swapMember(ring, slot, next.generation, ask)] : []),
       put.redeployment(redeployment),
       ...pendingLaunches(state, machine).map((key) => remove('effects', key)),
       put.effect({ kind: 'stop', slot: name, generation, attempt, notBeforeMs: drainUntilMs }),
       put.effect({ kind: 'launch', ...next, notBeforeMs: now }),
-      ...unfinishedBefore(state, name, generation),
+      ...unfinishedBefore(state, name, generation, now),
       ...forgotten(state, name, next.generation, now),
     ],
     guards: ['about', 'lease'],
@@ -173,7 +226,14 @@ export function replace(
         kind: 'redeployment-accepted',
         slot: name,
         generation: next.generation,
-        data: { from: generation, term: ask.term, by: ask.by, reason: ask.reason, heard: ask.heard },
+        data: {
+          from: generation,
+          term: ask.term,
+          by: ask.by,
+          cause: redeployment.cause,
+          reason: ask.reason,
+          heard: ask.heard,
+        },
       },
     ],
   };
@@ -203,21 +263,16 @@ function swapMember(
 }
 
 /** The redeployment that made the machine replaced now, if it never came to serve. */
-function unfinishedBefore(state: ClusterState, slot: string, generation: number): Change[] {
+function unfinishedBefore(state: ClusterState, slot: string, generation: number, now: number): Change[] {
   const before = state.redeployments.get(machineKey(slot, generation));
-  return before === undefined || before.state === 'complete'
-    ? []
-    : [put.redeployment({ ...before, state: 'cancelled' })];
+  return before === undefined || isFinished(before) ? [] : [put.redeployment(cancelled(before, now))];
 }
 
 function forgotten(state: ClusterState, slot: string, generation: number, now: number): Change[] {
   const machine = state.machines.get(machineKey(slot, generation - rememberedGenerations));
   const finished = [...state.redeployments.values()]
-    .filter(
-      ({ state: at, askedAtMs }) =>
-        (at === 'complete' || at === 'cancelled') && askedAtMs < now - budgetWindowMs,
-    )
-    .sort((one, other) => other.askedAtMs - one.askedAtMs)
+    .filter((row) => isFinished(row) && row.times.acceptedMs < now - budgetWindowMs)
+    .sort((one, other) => other.times.acceptedMs - one.times.acceptedMs)
     .slice(rememberedRedeployments);
   return [
     ...(machine?.gone ? [remove('machines', machineKey(machine.slot, machine.generation))] : []),

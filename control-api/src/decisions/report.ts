@@ -4,6 +4,7 @@
  */
 import { eventKinds, type Report } from '@skep/contract';
 import { type Change, type ClusterState, type DecidedEvent, type Decision, put, refuse } from './decision.ts';
+import { reached } from './redeployment-course.ts';
 import { type MachineRow, machineKey } from './rows.ts';
 
 const reservedKinds: ReadonlySet<string> = new Set(eventKinds);
@@ -65,16 +66,9 @@ export function decideReport(
   const changes: Change[] = [put.machine({ ...machine, state: becomes, eventsTaken })];
   if (becomes === 'serving' && machine.state !== 'serving') {
     events.push({ kind: 'node-serving', slot, generation });
-    const redeployment = state.redeployments.get(machineKey(slot, generation));
-    if (redeployment !== undefined && redeployment.servingAtMs === undefined) {
-      changes.push(put.redeployment({ ...redeployment, state: 'complete', servingAtMs: now }));
-      events.push({
-        kind: 'redeployment-complete',
-        slot,
-        generation,
-        data: { from: redeployment.fromGeneration, tookMs: Math.round(now - redeployment.askedAtMs) },
-      });
-    }
+    const progress = reached(state, slot, generation, { servingMs: now }, now);
+    changes.push(...progress.changes);
+    events.push(...progress.events);
   }
   return { answer: { eventsTaken }, changes, events };
 }

@@ -2,6 +2,7 @@
 import type {
   ClusterSpec,
   FaultView,
+  MachinePlacement,
   NodeState,
   RedeploymentView,
   RingConfiguration,
@@ -38,6 +39,8 @@ export interface SlotRow {
   readonly generation: number;
   /** Bootstrap slots that it joins the DHT through; missing for all. */
   readonly bootstrap?: readonly string[];
+  /** Its redeployment was cancelled: only an operator has it filled again. */
+  readonly held?: true;
 }
 
 /** One machine's life: (slot, generation). Generations before the slot's own are fenced. */
@@ -59,6 +62,10 @@ export interface MachineRow {
   readonly gone: boolean;
   /** It starts with an empty disk, not with what its slot's disk held. */
   readonly emptyDisk?: true;
+  /** Of the present attempt. */
+  readonly placement?: MachinePlacement;
+  /** Since when its replacement is asked for and refused, and when last. */
+  readonly asked?: { readonly sinceMs: number; readonly lastMs: number };
 }
 
 export type RedeploymentRow = RedeploymentView;

@@ -60,7 +60,8 @@ function victimsOf(state: ClusterState, silent: ReadonlySet<string>): WatchdogOr
   const lost = voters.filter(({ slot }) => isDead(slot) || silent.has(slot)).length;
   const silenceCounts = lost * 2 > voters.length;
   return [...state.slots.values()]
-    .filter(({ slot, role }) => {
+    .filter(({ slot, role, held }) => {
+      if (held) return false;
       const counts = isDead(slot) || (silenceCounts && role === 'bootstrap' && silent.has(slot));
       return counts && heal.includes(role);
     })

@@ -3,7 +3,7 @@
  * generation, attempt) and of nothing else: whoever asks, and however often, there is at most one machine a
  * token, ever.
  */
-import type { Address, AgentConfig } from '@skep/contract';
+import type { Address, AgentConfig, MachinePlacement } from '@skep/contract';
 import { toHex } from '@skep/p2p-core/bytes';
 import type { Compute } from '@skep/p2p-core/host';
 
@@ -32,6 +32,8 @@ export interface LaunchRequest {
   readonly ephemeral: boolean;
   /** The machine finds nothing of what the slot's disk held. */
   readonly emptyDisk?: boolean;
+  /** What it is made of and where; of no concern to runners that know neither instance types nor zones. */
+  readonly placement?: MachinePlacement;
 }
 
 export interface LaunchedMachine {
@@ -52,6 +54,8 @@ export type LaunchErrorCode =
   | 'called-off'
   /** Nothing is known of the outcome, or nothing was started; the same token may be tried again. */
   | 'not-launched'
+  /** Nothing was made nor will be: there is no room for it at its placement now. Another attempt may find some elsewhere. */
+  | 'no-capacity'
   | 'no-free-address';
 
 export class LaunchError extends Error {

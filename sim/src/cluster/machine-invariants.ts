@@ -86,9 +86,9 @@ export function budgetsAreKept(): Invariant {
     onCommit(world, change) {
       if (change.table !== 'redeployments' || change.before !== undefined || change.after === undefined)
         return undefined;
-      const { slot, askedAtMs } = change.after;
-      begun.push({ slot, atMs: askedAtMs });
-      const recent = begun.filter(({ atMs }) => atMs > askedAtMs - budgetWindowMs);
+      const { slot, times } = change.after;
+      begun.push({ slot, atMs: times.acceptedMs });
+      const recent = begun.filter(({ atMs }) => atMs > times.acceptedMs - budgetWindowMs);
       const ofSlot = recent.filter((one) => one.slot === slot).length;
       const { redeploymentsPerSlot = usualBudget.perSlot, redeploymentsPerCluster = usualBudget.perCluster } =
         world.asked;

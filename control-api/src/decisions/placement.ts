@@ -1,0 +1,35 @@
+/**
+ * Decides what an attempt's machine is made of, and where: pure in (spec, slot, attempt), so that a launch tried
+ * twice is the same launch. After a failure first the next instance type is tried, then the next zone, for what a
+ * slot keeps (its network interface, its disk) is bound to its zone.
+ */
+import type { ClusterSpec, MachinePlacement } from '@skep/contract';
+import type { SlotRow } from './rows.ts';
+
+/** Undefined where the spec leaves it to the runner. */
+export function placementFor(
+  { placement }: ClusterSpec,
+  { ordinal }: Pick<SlotRow, 'ordinal'>,
+  attempt: number,
+): MachinePlacement | undefined {
+  if (placement === undefined) return undefined;
+  const { instanceTypes = [undefined], zones = [undefined] } = placement;
+  const tried = attempt - 1;
+  const instanceType = instanceTypes[tried % instanceTypes.length];
+  const zone = zones[(ordinal - 1 + Math.floor(tried / instanceTypes.length)) % zones.length];
+  return {
+    ...(instanceType === undefined ? {} : { instanceType }),
+    ...(zone === undefined ? {} : { zone }),
+  };
+}
+
+/** Whether the attempt after this one begins anew with what was tried first. */
+export function triedEverywhere({ placement }: ClusterSpec, attempt: number): boolean {
+  const { instanceTypes = [undefined], zones = [undefined] } = placement ?? {};
+  return attempt % (instanceTypes.length * zones.length) === 0;
+}
+
+/** In words, for events and reasons: `m7g.large in eu-north-1b`. */
+export function describePlacement({ instanceType, zone }: MachinePlacement): string {
+  return [instanceType, zone === undefined ? undefined : `in ${zone}`].filter(Boolean).join(' ');
+}
