@@ -9,6 +9,7 @@ export * from './events.ts';
 export * from './fault.ts';
 export * from './identity.ts';
 export * from './lamport.ts';
+export * from './merged-order.ts';
 export * from './network.ts';
 export * from './openapi.ts';
 export * from './problem.ts';
