@@ -79,6 +79,7 @@ describe('a rule that is switched off', () => {
     evidence: [1, /^(evidence of death is of the dead|who was only slow is not replaced)$/],
     credential: [17, /^a machine has one credential$/],
     budget: [1, /^redeployments keep within their budget$/],
+    lamport: [1, /^an effect is stamped after its cause$/],
   };
   const mostSeeds = 120;
 

@@ -5,6 +5,7 @@
  * wrong. What is shown is the world's own truth, not what a part says of itself.
  */
 import type { NewEvent } from '@skep/control-api';
+import { effectsAreStampedAfterTheirCauses } from './causality-invariant.ts';
 import type { ClusterWorld } from './cluster-world.ts';
 import type { FleetChange, FleetMachine } from './fleet.ts';
 import {
@@ -65,5 +66,6 @@ export function safetyInvariants(): readonly Invariant[] {
     onlyTheDeadAreReplaced(),
     budgetsAreKept(),
     nothingIsForgotten(),
+    effectsAreStampedAfterTheirCauses(),
   ];
 }

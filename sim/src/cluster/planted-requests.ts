@@ -1,4 +1,5 @@
 /** Planted faults in front of the control API: requests passed on as what its checks ask for, answers bent. */
+import { lamportHeader } from '@skep/contract';
 import type { ClusterWorld } from './cluster-world.ts';
 import type { AgentRequest, Layer } from './wire.ts';
 
@@ -74,6 +75,15 @@ export const withoutBudgets: Layer = (handler) => async (request, remote) =>
   request.method === 'POST' && lastOf(request) === 'clusters'
     ? handler(await rewritten(request, { body: noBudget }), remote)
     : handler(request, remote);
+
+/** Calls come without their Lamport stamps; events still have theirs. */
+export const hidesStamps: Layer = (handler) => async (request, remote) => {
+  if (request.method === 'GET' || !agentPaths.has(lastOf(request))) return handler(request, remote);
+  const body = lastOf(request) === 'reports' ? { lamport: 0 } : {};
+  const unstamped = await rewritten(request, { body });
+  unstamped.headers.delete(lamportHeader);
+  return handler(unstamped, remote);
+};
 
 /** Whoever comes with a join secret is taken for the machine that came with it first. */
 export function admitsWhoeverAsks(): Layer {

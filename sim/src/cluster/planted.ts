@@ -13,6 +13,7 @@ import {
   forging,
   grantsLongLeases,
   hidesAdmission,
+  hidesStamps,
   ofTheCurrentGeneration,
   underTheCurrentTerm,
   withoutBudgets,
@@ -60,6 +61,8 @@ const plants = {
   credential: (): Plant => ({ layer: admitsWhoeverAsks() }),
   /** Redeployments have no budget. */
   budget: (): Plant => ({ layer: withoutBudgets }),
+  /** The control API's Lamport clock does not go by what agents' calls are stamped with. */
+  lamport: (): Plant => ({ layer: hidesStamps }),
 } as const satisfies Record<string, (world: ClusterWorld) => Plant>;
 
 /** Each takes away one rule. */
