@@ -37,7 +37,7 @@ export interface Endpoint {
   readonly body?: z.ZodType;
   readonly status: 200 | 201 | 202 | 204;
   /** Schema of a JSON answer; or the media type of another one. */
-  readonly response: z.ZodType | 'text/plain' | 'text/event-stream' | 'none';
+  readonly response: z.ZodType | 'text/plain' | 'text/event-stream' | 'image/svg+xml' | 'none';
 }
 
 /** Keeps the literal types of an entry while checking its form. */
@@ -283,6 +283,20 @@ export const endpoints = {
     }),
     status: 200,
     response: z.array(ClusterEvent),
+  }),
+  drawEvents: endpoint({
+    method: 'GET',
+    path: '/v1/clusters/{cluster}/events/space-time',
+    access: 'viewer',
+    summary:
+      'Events as a space-time diagram in their merged order, with arrows from causes to effects: those after a sequence, or the newest.',
+    params: cluster,
+    query: z.object({
+      after: z.coerce.number().int().min(0).optional(),
+      limit: z.coerce.number().int().min(1).max(2_000).default(400),
+    }),
+    status: 200,
+    response: 'image/svg+xml',
   }),
   streamEvents: endpoint({
     method: 'GET',

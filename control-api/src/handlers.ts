@@ -26,6 +26,7 @@ import { type EventStreamComponents, eventStream } from './event-stream.ts';
 import type { Faults } from './faults.ts';
 import type { Healing } from './healing.ts';
 import type { Liveness } from './liveness.ts';
+import { spaceTimeDiagram } from './page/space-time.ts';
 import type { Journal } from './ports/journal.ts';
 import { LaunchError, type Launcher, machineRef, type SlotAddresses } from './ports/launcher.ts';
 import type { Store } from './ports/store.ts';
@@ -263,6 +264,18 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
 
     async listEvents({ params, query }) {
       return [...(await journal.read(find(params.cluster).uid, query.after, query.limit))];
+    },
+
+    async drawEvents({ params, query }) {
+      const { uid } = find(params.cluster);
+      const { sequence: newest } = await journal.head(uid);
+      const after = query.after ?? Math.max(0, newest - query.limit);
+      const events = await journal.read(uid, after, query.limit);
+      const [first, last] = [events.at(0)?.sequence, events.at(-1)?.sequence];
+      const which = first === undefined ? 'no events' : `events ${first} to ${last} of ${newest}`;
+      return new Response(spaceTimeDiagram(events, params.cluster, which), {
+        headers: { 'content-type': 'image/svg+xml; charset=utf-8' },
+      });
     },
 
     async streamEvents({ params, query, request }) {
