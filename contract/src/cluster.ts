@@ -111,6 +111,8 @@ export const NodeView = z
     state: NodeState,
     address: Address,
     placement: MachinePlacement.optional(),
+    /** On its way in, as a member of the ring that does not vote yet; or out, being removed. */
+    moving: z.enum(['joining', 'leaving']).optional(),
     /** Its redeployment was cancelled: it stays empty until an operator has it redeployed. */
     held: z.literal(true).optional(),
     /** The runner's own name of the machine: for processes the pid. */
@@ -143,9 +145,14 @@ export type ClusterView = z.infer<typeof ClusterView>;
 
 export const NewNode = z
   .strictObject({
-    role: z.literal('peer').default('peer'),
-    /** Bootstrap slots it joins the DHT through; default all of the ring. */
+    /** A bootstrap node joins the ring, and votes as soon as it serves with the ring's configuration. */
+    role: Role.default('peer'),
+    /** Of a peer: bootstrap slots it joins the DHT through; default all of the ring. */
     bootstrap: z.array(SlotName).min(1).optional(),
+  })
+  .refine(({ role, bootstrap }) => role === 'peer' || bootstrap === undefined, {
+    path: ['bootstrap'],
+    message: 'only a peer has bootstrap slots of its own: a bootstrap node joins through the whole ring',
   })
   .meta({ id: 'NewNode' });
 export type NewNode = z.infer<typeof NewNode>;

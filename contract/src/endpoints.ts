@@ -107,10 +107,20 @@ export const endpoints = {
     method: 'POST',
     path: '/v1/clusters/{cluster}/nodes',
     access: 'admin',
-    summary: 'Adds a peer slot and launches its node.',
+    summary: 'Adds a slot and launches its node. A ring grows by one bootstrap slot at a time.',
     params: cluster,
     body: NewNode,
     status: 201,
+    response: NodeView,
+  }),
+  removeNode: endpoint({
+    method: 'DELETE',
+    path: '/v1/clusters/{cluster}/nodes/{slot}',
+    access: 'admin',
+    summary:
+      'Removes a slot: its node finishes and ends, and the slot is gone once that is proven. A bootstrap slot leaves the ring first, one at a time. Asking again is harmless.',
+    params: clusterSlot,
+    status: 202,
     response: NodeView,
   }),
   killNode: endpoint({

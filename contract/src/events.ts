@@ -8,6 +8,8 @@ export const eventKinds = [
   'cluster-deleting',
   'cluster-deleted',
   'node-added',
+  'node-removed',
+  'ring-changed',
   'node-launched',
   'node-launch-failed',
   'node-joined',

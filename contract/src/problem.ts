@@ -22,6 +22,7 @@ export const ProblemCode = z.enum([
   'still-heard',
   'held',
   'ring-changing',
+  'ring-size',
   'no-free-address',
   'too-large',
   'store-unavailable',

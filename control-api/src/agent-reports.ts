@@ -1,30 +1,44 @@
 /** Takes agents' reports, and holds the answer back until there is something to say. */
-import type { Report, ReportAnswer } from '@skep/contract';
+import type { Command, Report, ReportAnswer } from '@skep/contract';
 import type { Clock } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import { type Clusters, gone } from './clusters.ts';
-import { commandsFor, revisionOf } from './decisions/commands.ts';
+import { commandsFor, revisionOf, type Silent } from './decisions/commands.ts';
 import type { Surroundings } from './decisions/conditions.ts';
 import { changesAnything, decideReport, isOver } from './decisions/report.ts';
-import { machineKey } from './decisions/rows.ts';
+import { type MachineRow, machineKey } from './decisions/rows.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
-import { rowsTopic, viewTopic, type Wakeups } from './wakeups.ts';
+import type { Silence } from './silence.ts';
+import { rowsTopic, silenceTopic, viewTopic, type Wakeups } from './wakeups.ts';
 
 export interface AgentReportsComponents {
   readonly clock: Clock;
   readonly clusters: Clusters;
   readonly liveness: Liveness;
+  readonly silence: Silence;
   readonly wakeups: Wakeups;
   readonly surroundings: () => Surroundings;
   /** SHA-256 to hexadecimal. */
   readonly hash: (text: string) => string;
 }
 
+/** The name of a machine's commands, and what they were derived from. */
+interface Revision {
+  readonly name: string;
+  readonly epoch: number;
+  readonly surroundings: Surroundings;
+  readonly silent: readonly Silent[];
+}
+
+const none: readonly Silent[] = [];
+
 export class AgentReports {
   readonly #components: AgentReportsComponents;
   /** The newest report of each machine; an older one still held is let go. */
   readonly #newest = new Map<string, symbol>();
+  /** By a machine's row as it is now: hashing every machine's commands at every change would be most of the work. */
+  readonly #revisions = new WeakMap<MachineRow, Revision>();
 
   constructor(components: AgentReportsComponents) {
     this.#components = components;
@@ -57,7 +71,7 @@ export class AgentReports {
     eventsTaken: number,
     signal: AbortSignal,
   ): Promise<Omit<ReportAnswer, 'lamport'>> {
-    const { clock, clusters, wakeups, surroundings, hash } = this.#components;
+    const { clock, wakeups } = this.#components;
     const dueMs = clock.now() + (report.events.length > 0 ? 0 : report.waitMs);
     const key = `${record.uid}/${machineKey(report.machine.slot, report.machine.generation)}`;
     const self = Symbol(key);
@@ -65,17 +79,49 @@ export class AgentReports {
     wakeups.wake(key);
     try {
       for (;;) {
-        const commands = commandsFor(record, this.#machine(record, report), surroundings(), clusters.now());
-        const revision = revisionOf(commands, hash);
-        if (revision !== report.revision) return { revision, eventsTaken, commands: [...commands] };
+        const machine = this.#machine(record, report);
+        const revision = this.#revision(record, machine);
+        if (revision !== report.revision) {
+          return { revision, eventsTaken, commands: [...this.#commands(record, machine)] };
+        }
         const leftMs = dueMs - clock.now();
         const unheeded = signal.aborted || wakeups.closed || this.#newest.get(key) !== self;
         if (leftMs <= 0 || unheeded) return { revision, eventsTaken };
-        await wakeups.wait([rowsTopic(record.uid), key], leftMs, signal);
+        await wakeups.wait([rowsTopic(record.uid), silenceTopic(record.uid), key], leftMs, signal);
       }
     } finally {
       if (this.#newest.get(key) === self) this.#newest.delete(key);
     }
+  }
+
+  #commands(record: ClusterRecord, machine: MachineRow): readonly Command[] {
+    const { clusters, surroundings } = this.#components;
+    return commandsFor(record, machine, surroundings(), clusters.now(), this.#silent(record, machine));
+  }
+
+  /** Always that of `#commands`. */
+  #revision(record: ClusterRecord, machine: MachineRow): string {
+    const basis = {
+      epoch: record.commandEpoch,
+      surroundings: this.#components.surroundings(),
+      silent: this.#silent(record, machine),
+    };
+    const known = this.#revisions.get(machine);
+    if (
+      known?.epoch === basis.epoch &&
+      known.surroundings === basis.surroundings &&
+      known.silent === basis.silent
+    ) {
+      return known.name;
+    }
+    const name = revisionOf(this.#commands(record, machine), this.#components.hash);
+    this.#revisions.set(machine, { ...basis, name });
+    return name;
+  }
+
+  /** Whom nobody hears is the ring's concern only. */
+  #silent(record: ClusterRecord, { slot }: MachineRow): readonly Silent[] {
+    return record.slots.get(slot)?.role === 'bootstrap' ? this.#components.silence.of(record) : none;
   }
 
   #machine(record: ClusterRecord, report: Report) {

@@ -35,6 +35,8 @@ export class ClusterRecord implements ClusterState {
   readonly uid: string;
   /** Lamport time of the control API in this cluster. */
   lamport = 0;
+  /** Grows with every change of what commands are derived from. */
+  commandEpoch = 0;
   /** Deleted: nothing is in the store any more. */
   ended = false;
   readonly #maps = Object.fromEntries(tableNames.map((table) => [table, new Map()])) as unknown as Maps;
@@ -102,6 +104,7 @@ export class ClusterRecord implements ClusterState {
     for (const map of Object.values(this.#maps)) map.clear();
     this.#versions.clear();
     this.#byToken.clear();
+    this.commandEpoch += 1;
     for (const { key, version, value } of rows) {
       const [table, ...id] = key.slice(ClusterRecord.prefix(this.uid).length).split('/');
       if (!(tableNames as readonly string[]).includes(table!)) continue;
@@ -111,7 +114,9 @@ export class ClusterRecord implements ClusterState {
   }
 
   /** Takes over a change that was committed. */
-  apply({ table, id, value }: Change): void {
+  apply(change: Change): void {
+    if (this.#bearsOnCommands(change)) this.commandEpoch += 1;
+    const { table, id, value } = change;
     const key = this.key(table, id);
     if (value !== undefined) {
       this.#set(table, id, value);
@@ -121,6 +126,14 @@ export class ClusterRecord implements ClusterState {
     if (table === 'machines') this.#forgetToken(id);
     this.#maps[table].delete(id);
     this.#versions.delete(key);
+  }
+
+  /** Most commits are of leases, of effects, and of which events of a machine were taken. */
+  #bearsOnCommands({ table, id, value }: Change): boolean {
+    if (table === 'lease' || table === 'effects' || table === 'redeployments') return false;
+    if (table !== 'machines') return true;
+    const before = this.#maps.machines.get(id);
+    return before?.state !== value?.state || before?.reason !== value?.reason;
   }
 
   #set(table: TableName, id: string, value: unknown): void {

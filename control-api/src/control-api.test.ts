@@ -396,9 +396,9 @@ describe('healing', () => {
     expect(await agents['bootstrap-3']!.acquire(6)).toMatchObject({ granted: true });
   });
 
-  it('takes silence for death only where a majority is silent, and never right after a restart', async () => {
+  it('takes silence for death where a majority is silent, and never right after a restart', async () => {
     const agents = await createServing();
-    await reporting([agents['bootstrap-1']!, agents['bootstrap-2']!], 60_000);
+    await reporting([agents['bootstrap-1']!, agents['bootstrap-2']!], 29_000);
     expect(world.launcher.living('bootstrap-3')?.machine.generation).toBe(1);
     await world.restart(60_000);
     await world.advance(20_000);
@@ -406,6 +406,70 @@ describe('healing', () => {
     await world.advance(20_000);
     expect(bootstraps.map((slot) => world.launcher.living(slot)?.machine.generation)).toEqual([2, 2, 2]);
     expect(world.launcher.mostAlive).toBe(1);
+  });
+
+  it('takes a single silence for death once the ring has elected nobody for twice the patience', async () => {
+    const agents = await createServing();
+    const leader = agents['bootstrap-1']!;
+    const leading = { report: async () => [await leader.acquire(1), await leader.report()] };
+    await reporting([leading, agents['bootstrap-2']!], 60_000);
+    await reporting([leader, agents['bootstrap-2']!], 33_000);
+    expect(world.launcher.living('bootstrap-3')?.machine.generation).toBe(1);
+    await reporting([leader, agents['bootstrap-2']!], 3_000);
+    expect(bootstraps.map((slot) => world.launcher.living(slot)?.machine.generation)).toEqual([1, 1, 2]);
+  });
+
+  it('tells the ring which peers it hears no more, until they are heard or replaced', async () => {
+    const agents = await createServing();
+    const [leader, heard, silent] = ['bootstrap-1', 'peer-1', 'peer-2'].map((slot) => agents[slot]!);
+    const told = async () => {
+      leader!.revision = '';
+      const { commands } = await leader!.report();
+      return commands?.find((command) => command.kind === 'heed-deaths')?.silent;
+    };
+    await leader!.acquire(1);
+    await reporting([heard!, leader!], 8_000);
+    expect(await told()).toBeUndefined();
+    await reporting([heard!, leader!], 1_000);
+    const machine = { slot: 'peer-2', generation: 1 };
+    expect(await told()).toEqual([{ machine, silentMs: 9_000 }]);
+    await silent!.report();
+    await world.advance(500);
+    expect(await told()).toBeUndefined();
+    await reporting([heard!, { report: () => leader!.acquire(1) }], 9_000);
+    expect(await told()).toMatchObject([{ machine }]);
+    const asked = await leader!.redeploy('peer-2', 1, 1, 9_000);
+    expect(asked).toMatchObject({ cause: 'silence', fromGeneration: 1 });
+    await world.advance(500);
+    expect(await told()).toBeUndefined();
+  });
+
+  it('lets a held report go when a peer falls silent, and only those of the ring', async () => {
+    const agents = await createServing();
+    const [leader, peer] = ['bootstrap-1', 'peer-1'].map((slot) => agents[slot]!);
+    await reporting([leader!, peer!], 5_000);
+    const answers: string[] = [];
+    void leader!.report('serving', { waitMs: 20_000 }).then(() => answers.push('leader'));
+    void peer!.report('serving', { waitMs: 20_000 }).then(() => answers.push('peer'));
+    await world.advance(3_000);
+    expect(answers).toEqual([]);
+    await world.advance(1_000);
+    expect(answers).toEqual(['leader']);
+  });
+
+  it('counts no peer’s silence from before it listened itself', async () => {
+    const agents = await createServing();
+    const leader = agents['bootstrap-1']!;
+    const silences = async () => {
+      leader.revision = '';
+      const { commands } = await leader.report();
+      return commands?.find((command) => command.kind === 'heed-deaths')?.silent?.length;
+    };
+    await world.restart(60_000);
+    await reporting([leader], 8_000);
+    expect(await silences()).toBeUndefined();
+    await reporting([leader], 1_000);
+    expect(await silences()).toBe(2);
   });
 });
 

@@ -18,7 +18,9 @@ import { type Launcher, type MachineRef, machineRef } from './ports/launcher.ts'
 import type { Store } from './ports/store.ts';
 import { ProblemError } from './problems.ts';
 import { Reconciler } from './reconciler.ts';
+import { RingChanges } from './ring-changes.ts';
 import { createRoutes } from './routes.ts';
+import { Silence } from './silence.ts';
 import { viewTopic, Wakeups } from './wakeups.ts';
 
 export interface ControlApiComponents {
@@ -81,7 +83,12 @@ export async function createControlApi(
   const liveness = new Liveness();
   const clusters = new Clusters(components);
   await clusters.load();
-  const healing = new Healing({ clock, clusters, liveness }, { drainMs: stopGraceMs, onTrouble });
+  const silence = new Silence(liveness);
+  const healing = new Healing(
+    { clock, clusters, liveness, silence, wakeups },
+    { drainMs: stopGraceMs, onTrouble },
+  );
+  const ringChanges = new RingChanges({ clock, clusters, liveness }, { drainMs: stopGraceMs, onTrouble });
   const faults = new Faults({ host, clusters, launcher, healing }, { baseUrl: options.baseUrl, onTrouble });
   const reconciler = new Reconciler(
     { clock, random, clusters, launcher, wakeups },
@@ -98,13 +105,14 @@ export async function createControlApi(
     clock,
     clusters,
     liveness,
+    silence,
     wakeups,
     surroundings: () => faults.surroundings,
     hash,
   });
   const streams = { clock, journal, liveness, wakeups, now: () => clusters.now() };
   const handlers = createHandlers(
-    { host, store, journal, launcher, clusters, liveness, healing, faults, reports, streams },
+    { host, store, journal, launcher, clusters, liveness, healing, ringChanges, faults, reports, streams },
     options,
   );
   const routes = createRoutes(
@@ -122,9 +130,11 @@ export async function createControlApi(
       await faults.start();
       await reconciler.start();
       healing.start();
+      ringChanges.start();
     },
     async stop() {
       healing.stop();
+      ringChanges.stop();
       faults.stop();
       wakeups.close();
       await reconciler.stop();

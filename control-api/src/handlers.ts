@@ -14,12 +14,13 @@ import type { AgentReports } from './agent-reports.ts';
 import type { ClusterRecord } from './cluster-record.ts';
 import { type Clusters, gone } from './clusters.ts';
 import { equalSecrets, joinSecret } from './credentials.ts';
-import { decideAddNode, decideCreateCluster, slotCount } from './decisions/cluster-creation.ts';
+import { decideCreateCluster, slotCount } from './decisions/cluster-creation.ts';
 import { currentMachine } from './decisions/decision.ts';
 import { decideDelete } from './decisions/deletion.ts';
 import { decideJoin } from './decisions/join.ts';
 import { decideLease } from './decisions/lease.ts';
 import { decideCancelRedeployment } from './decisions/operator.ts';
+import { decideAddNode } from './decisions/ring-change.ts';
 import type { MachineRow, SlotRow, TorrentRow } from './decisions/rows.ts';
 import { decideAddTorrent, decideRemoveTorrent } from './decisions/torrents.ts';
 import { type EventStreamComponents, eventStream } from './event-stream.ts';
@@ -31,6 +32,7 @@ import type { Journal } from './ports/journal.ts';
 import { LaunchError, type Launcher, machineRef, type SlotAddresses } from './ports/launcher.ts';
 import type { Store } from './ports/store.ts';
 import { ProblemError } from './problems.ts';
+import type { RingChanges } from './ring-changes.ts';
 import { clusterView, faultView, leaseView, nodeView, nodeViews, torrentView } from './views.ts';
 
 type Output<T> = T extends z.ZodType ? z.output<T> : undefined;
@@ -67,6 +69,7 @@ export interface HandlerComponents {
   readonly clusters: Clusters;
   readonly liveness: Liveness;
   readonly healing: Healing;
+  readonly ringChanges: RingChanges;
   readonly faults: Faults;
   readonly reports: AgentReports;
   readonly streams: EventStreamComponents;
@@ -80,7 +83,8 @@ export interface HandlerOptions {
 }
 
 export function createHandlers(components: HandlerComponents, options: HandlerOptions): Handlers {
-  const { host, store, journal, launcher, clusters, liveness, healing, faults, reports } = components;
+  const { host, store, journal, launcher, clusters, liveness, healing, ringChanges, faults, reports } =
+    components;
   const now = () => clusters.now();
   const find = (name: string): ClusterRecord => {
     const record = clusters.byName(name);
@@ -147,6 +151,12 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
       const record = find(params.cluster);
       const [addresses] = await allocate(1, record.about.spec);
       const slot = await clusters.transact(record, (state, at) => decideAddNode(state, body, addresses!, at));
+      return nodeView(record, slot, liveness, now());
+    },
+
+    async removeNode({ params }) {
+      const record = find(params.cluster);
+      const slot = await ringChanges.remove(record, params.slot);
       return nodeView(record, slot, liveness, now());
     },
 

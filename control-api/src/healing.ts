@@ -3,12 +3,15 @@ import type { Clock, Timer } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
 import { currentMachine } from './decisions/decision.ts';
+import { isHeld } from './decisions/lease.ts';
 import { decideRedeployNode } from './decisions/operator.ts';
 import { decideRedeployment, type RedeploymentAsk } from './decisions/redeployment.ts';
 import { machineKey, type RedeploymentRow } from './decisions/rows.ts';
 import { decideWatchdog, watchdogHolder } from './decisions/watchdog.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
+import type { Silence } from './silence.ts';
+import { silenceTopic, type Wakeups } from './wakeups.ts';
 
 const tickMs = 250;
 /** A tick that is late by more than this means that the process stood still. */
@@ -24,6 +27,8 @@ export interface HealingComponents {
   readonly clock: Clock;
   readonly clusters: Clusters;
   readonly liveness: Liveness;
+  readonly silence: Silence;
+  readonly wakeups: Wakeups;
 }
 
 export class Healing {
@@ -33,6 +38,8 @@ export class Healing {
   readonly #busy = new Set<ClusterRecord>();
   #listeningSinceMs = 0;
   #tickedAtMs = 0;
+  /** When a node, and not the watchdog, was last seen to lead. */
+  readonly #ledAtMs = new WeakMap<ClusterRecord, number>();
   #timer: Timer | undefined;
 
   constructor(
@@ -114,9 +121,10 @@ export class Healing {
   }
 
   async #watch(record: ClusterRecord): Promise<void> {
-    const { clusters } = this.#components;
+    const { clusters, silence, wakeups } = this.#components;
+    if (silence.look(record, this.#listeningSinceMs, clusters.now())) wakeups.wake(silenceTopic(record.uid));
     const order = await clusters.transact(record, (state, now) =>
-      decideWatchdog(state, this.#silent(record, now), this.#listeningSinceMs, now),
+      decideWatchdog(state, this.#silent(record, now), this.#leaderlessSinceMs(record, now), now),
     );
     for (const victim of order?.victims ?? []) {
       try {
@@ -126,6 +134,12 @@ export class Healing {
         if (!(error instanceof ProblemError)) throw error;
       }
     }
+  }
+
+  #leaderlessSinceMs(record: ClusterRecord, now: number): number {
+    const { lease } = record;
+    if (isHeld(lease, now) && lease.holder !== watchdogHolder) this.#ledAtMs.set(record, now);
+    return Math.max(this.#listeningSinceMs, this.#ledAtMs.get(record) ?? 0);
   }
 
   /**

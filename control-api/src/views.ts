@@ -26,6 +26,7 @@ export function nodeView(state: ClusterState, slot: SlotRow, liveness: Liveness,
     address: slot.addresses.listen,
     ...(machine.name === undefined ? {} : { machine: machine.name }),
     ...(machine.placement === undefined ? {} : { placement: machine.placement }),
+    ...movingOf(state, slot),
     ...(slot.held ? { held: true as const } : {}),
     ...(machine.reason === undefined ? {} : { reason: machine.reason }),
     ...(heard === undefined ? {} : { heardAgoMs: Math.max(0, Math.round(now - heard.atMs)) }),
@@ -33,6 +34,13 @@ export function nodeView(state: ClusterState, slot: SlotRow, liveness: Liveness,
     ...(report?.ring === undefined ? {} : { ringRole: report.ring.role, term: report.ring.term }),
     torrents: report?.torrents ?? [],
   };
+}
+
+function movingOf({ ring }: ClusterState, { slot, role, leaving }: SlotRow): Pick<NodeView, 'moving'> {
+  if (leaving) return { moving: 'leaving' };
+  if (role !== 'bootstrap') return {};
+  const member = ring.members.find((candidate) => candidate.slot === slot);
+  return member?.voter === false ? { moving: 'joining' } : {};
 }
 
 /** By role and ordinal. */

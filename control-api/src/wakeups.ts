@@ -69,5 +69,7 @@ export class Wakeups {
 
 /** A cluster's rows changed. */
 export const rowsTopic = (clusterUid: string): string => `rows/${clusterUid}`;
+/** Other machines are silent than before. */
+export const silenceTopic = (clusterUid: string): string => `silence/${clusterUid}`;
 /** What is shown of a cluster changed: rows, or what its nodes report. */
 export const viewTopic = (clusterUid: string): string => `view/${clusterUid}`;

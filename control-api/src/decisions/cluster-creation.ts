@@ -1,7 +1,7 @@
-/** Decides what a new cluster, and a new slot in one, is made of. */
-import type { ClusterSpec, NewNode, RingConfiguration, Role } from '@skep/contract';
+/** Decides what a new cluster is made of, and what a new slot. */
+import type { ClusterSpec, RingConfiguration, Role } from '@skep/contract';
 import type { SlotAddresses } from '../ports/launcher.ts';
-import { type Change, type ClusterState, type Decided, type Decision, put, refuse } from './decision.ts';
+import { type Change, type Decided, put } from './decision.ts';
 import { placementFor } from './placement.ts';
 import type { SlotRow } from './rows.ts';
 
@@ -44,41 +44,13 @@ export function decideCreateCluster(
   };
 }
 
-/** A further peer slot. */
-export function decideAddNode(
-  state: ClusterState,
-  node: NewNode,
-  addresses: SlotAddresses,
-  now: number,
-): Decision<SlotRow> {
-  const { about } = state;
-  if (about.state === 'deleting') {
-    return refuse('cluster-deleting', `${about.name} is being deleted: nothing can be added to it`);
-  }
-  const unknown = node.bootstrap?.find((slot) => state.slots.get(slot)?.role !== 'bootstrap');
-  if (unknown !== undefined) {
-    return refuse('node-not-found', `${unknown} is no bootstrap slot of ${about.name}: name one that is`);
-  }
-  // Another request may have been given the same addresses before either was committed.
-  if ([...state.slots.values()].some((slot) => overlap(slot.addresses, addresses))) {
-    return refuse('no-free-address', 'the address was taken in the meantime: ask again');
-  }
-  const slot: SlotRow = {
-    ...newSlot('peer', about.nextPeer, addresses),
-    ...(node.bootstrap === undefined ? {} : { bootstrap: node.bootstrap }),
-  };
-  return {
-    answer: slot,
-    changes: [put.about({ ...about, nextPeer: about.nextPeer + 1 }), ...firstMachine(about.spec, slot, now)],
-    events: [{ kind: 'node-added', slot: slot.slot, generation: 1 }],
-  };
-}
-
-function newSlot(role: Role, ordinal: number, addresses: SlotAddresses): SlotRow {
+/** A slot before its first machine was launched. */
+export function newSlot(role: Role, ordinal: number, addresses: SlotAddresses): SlotRow {
   return { slot: `${role}-${ordinal}`, role, ordinal, addresses, generation: 1 };
 }
 
-function firstMachine(spec: ClusterSpec, slot: SlotRow, now: number): Change[] {
+/** A new slot's rows: its first machine is to be launched. */
+export function firstMachine(spec: ClusterSpec, slot: SlotRow, now: number): Change[] {
   const machine = { slot: slot.slot, generation: 1, attempt: 1 };
   const placement = placementFor(spec, slot, machine.attempt);
   return [
@@ -111,10 +83,4 @@ function firstRing(slots: readonly SlotRow[]): RingConfiguration {
 /** Where a slot's machine hears the ring. */
 export function ringAddress({ listen, ringPort }: SlotAddresses): { host: string; port: number } {
   return { host: listen.host, port: ringPort };
-}
-
-function overlap(one: SlotAddresses, other: SlotAddresses): boolean {
-  if (one.listen.host !== other.listen.host) return false;
-  const ports = new Set([one.listen.port, one.ringPort, one.healthPort]);
-  return [other.listen.port, other.ringPort, other.healthPort].some((port) => ports.has(port));
 }

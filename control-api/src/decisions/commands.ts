@@ -2,30 +2,41 @@
  * The standing commands of a machine: pure in the cluster's rows, so that whoever asks twice is told the same,
  * and a lost answer costs nothing.
  */
-import type { Command } from '@skep/contract';
+import type { Command, MachineId } from '@skep/contract';
 import { baseConditions, faultConditions, type Surroundings } from './conditions.ts';
 import type { ClusterState } from './decision.ts';
 import { type MachineRow, machineKey, type SlotRow, type TorrentRow } from './rows.ts';
 
-/** All that the machine should be doing now. The time tells only the ages of faults. */
+/** A machine that is heard no more, and since when. */
+export interface Silent extends MachineId {
+  readonly sinceMs: number;
+}
+
+/**
+ * All that the machine should be doing now. The time tells only the ages of faults and silences. `silent`: the
+ * machines of no ring that the control API hears no more, which leaders are to have replaced.
+ */
 export function commandsFor(
   state: ClusterState,
   machine: MachineRow,
   surroundings: Surroundings,
   now: number,
+  silent: readonly Silent[] = [],
 ): readonly Command[] {
   const slot = state.slots.get(machine.slot);
   if (slot === undefined || slot.generation !== machine.generation || machine.state === 'dead') {
     return [{ kind: 'stop', reason: 'over' }];
   }
-  if (state.about.state === 'deleting' || slot.held) return [{ kind: 'stop', reason: 'drained' }];
+  const isRemoved = slot.leaving && machine.state === 'stopping';
+  if (state.about.state === 'deleting' || slot.held || isRemoved)
+    return [{ kind: 'stop', reason: 'drained' }];
   const commands: Command[] = [
     { kind: 'bootstrap-from', addresses: bootstrapAddresses(state, slot) },
     ...endure(state, slot, surroundings, now),
   ];
   if (slot.role === 'bootstrap') {
     commands.push({ kind: 'form-ring', configuration: state.ring });
-    commands.push({ kind: 'heed-deaths', deaths: knownDeaths(state) });
+    commands.push({ kind: 'heed-deaths', deaths: knownDeaths(state), ...silences(silent, now) });
   } else {
     for (const torrent of state.torrents.values()) {
       const command = holdTorrent(torrent, slot.slot);
@@ -36,10 +47,19 @@ export function commandsFor(
 }
 
 /**
- * An infohash stands for the metainfo, and a fault's id for what it does to the machine: both can be large. Its
- * age changes all the time.
+ * An infohash stands for the metainfo, a fault's id for what it does to the machine, and its version for the ring's
+ * configuration: all three can be large. The ages of faults and silences change all the time.
  */
-const namedOtherwise: ReadonlySet<string> = new Set(['metainfo', 'conditions', 'ageMs']);
+const namedOtherwise: ReadonlySet<string> = new Set([
+  'metainfo',
+  'conditions',
+  'members',
+  'ageMs',
+  'silentMs',
+]);
+
+/** Deaths and silences beyond this many are told once these are healed. */
+const mostTold = 1_000;
 
 /** A short name of a list of commands: equal exactly if they are. `hash` is SHA-256 to hexadecimal. */
 export function revisionOf(commands: readonly Command[], hash: (text: string) => string): string {
@@ -49,11 +69,13 @@ export function revisionOf(commands: readonly Command[], hash: (text: string) =>
 
 /** Only those that can answer: a change of this list is also the sign to ask them. */
 function bootstrapAddresses(state: ClusterState, slot: SlotRow) {
-  // Every bootstrap slot is a member of the ring; looking there spares a look at thousands of peers.
+  // Slots that it was to join through may have been removed since: then any other will do.
+  const named = slot.bootstrap?.filter((name) => state.slots.has(name)) ?? [];
+  // Bootstrap slots are members of the ring; looking there spares a look at thousands of peers.
   return state.ring.members
     .filter((member) => {
       if (member.slot === slot.slot) return false;
-      if (slot.bootstrap !== undefined && !slot.bootstrap.includes(member.slot)) return false;
+      if (named.length > 0 && !named.includes(member.slot)) return false;
       const machine = state.machines.get(machineKey(member.slot, member.generation));
       return machine?.state === 'joined' || machine?.state === 'serving';
     })
@@ -86,11 +108,20 @@ function knownDeaths(state: ClusterState) {
       ({ slot, machine }) =>
         machine?.state === 'dead' && (slot.role === 'bootstrap' || state.about.spec.heal.includes(slot.role)),
     )
-    .slice(0, 1_000)
+    .slice(0, mostTold)
     .map(({ slot, machine }) => ({
       machine: { slot: slot.slot, generation: slot.generation },
       evidence: machine?.reason ?? 'exited',
     }));
+}
+
+function silences(silent: readonly Silent[], now: number) {
+  if (silent.length === 0) return {};
+  const told = silent.slice(0, mostTold).map(({ slot, generation, sinceMs }) => ({
+    machine: { slot, generation },
+    silentMs: Math.max(0, now - sinceMs),
+  }));
+  return { silent: told };
 }
 
 function holdTorrent(torrent: TorrentRow, slot: string): Command | undefined {

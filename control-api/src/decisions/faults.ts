@@ -180,6 +180,7 @@ function consequencesOf(state: ClusterState, row: FaultRow, reportedTerm: number
       const events: DecidedEvent[] = [];
       let { ring } = state;
       for (const slot of slotsOf(state, fault.nodes)) {
+        if (slot.leaving) continue;
         const replaced = replace(state, slot, currentMachine(state, slot), ask, now, ring);
         for (const change of replaced.changes) {
           changes.set(`${change.table}/${change.id}`, change);

@@ -29,7 +29,7 @@ export function decideJoin(
     );
   }
   const isOver = machine === undefined || machine.attempt !== request.attempt || machine.state === 'dead';
-  if (isOver || row.held) {
+  if (isOver || row.held || machine.state === 'stopping') {
     return refuse('generation-over', `${name}, attempt ${request.attempt}, is over: another one was begun`);
   }
   if (state.about.state === 'deleting') {

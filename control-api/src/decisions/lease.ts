@@ -31,8 +31,10 @@ export function decideLease(state: ClusterState, request: LeaseRequest, now: num
   if (about.state === 'deleting') {
     return refuse('cluster-deleting', `${about.name} is being deleted: nobody leads it any more`);
   }
+  const member = state.ring.members.find((candidate) => candidate.slot === slot);
+  if (member === undefined) return refuse('forbidden', `${holder} is no member of the ring any more`);
   const own = lease.term === request.term && lease.holder === holder;
-  const higher = request.action === 'acquire' && request.term > lease.term;
+  const higher = request.action === 'acquire' && request.term > lease.term && member.voter;
   if (!own && !higher) {
     return {
       answer: { granted: false, term: lease.term },

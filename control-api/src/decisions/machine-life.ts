@@ -102,7 +102,7 @@ export function decideGivenUp(
 /** Whether its slot is to have a machine of this generation. */
 function isWanted(state: ClusterState, { slot, generation }: MachineRow): boolean {
   const row = state.slots.get(slot);
-  return row?.generation === generation && !row.held && state.about.state === 'active';
+  return row?.generation === generation && !row.held && !row.leaving && state.about.state === 'active';
 }
 
 /** Gives up an attempt that never joined: proves it gone, then launches the next one, elsewhere if it may. */

@@ -70,6 +70,7 @@ export function decideRedeployNode(
   }
   const slot = state.slots.get(ask.slot);
   if (slot === undefined) return refuse('node-not-found', `${about.name} has no slot ${ask.slot}`);
+  if (slot.leaving) return refuse('held', `${ask.slot} is being removed: it gets no other machine`);
   const machine = currentMachine(state, slot);
   if (machine.tokenSha256 === undefined && !slot.held) {
     const underWay = state.redeployments.get(machineKey(slot.slot, slot.generation));

@@ -58,7 +58,7 @@ const needLastsMs = 30_000;
 /** A silence is known a probe or two after it began, and the last report may have been on its way for as long. */
 const silenceBeginsMs = 1_000;
 /** No agent can put its ring's terms out of reach by a single report. */
-const largestTermLead = 1_000_000;
+export const largestTermLead = 1_000_000;
 /** How many finished redeployments are remembered, and how many old generations of a slot. */
 const rememberedRedeployments = 200;
 const rememberedGenerations = 8;
@@ -101,6 +101,7 @@ export function decideRedeployment(
       `nodes of role ${slot.role} are not redeployed in ${about.name}: see heal in its spec`,
     );
   }
+  if (slot.leaving) return refuse('held', `${ask.slot} is being removed: it gets no other machine`);
   if (slot.held) {
     // Nothing is told: the leader asks again and again, for as long as the operator likes.
     const detail = `the redeployment of ${ask.slot} was cancelled: it stays empty until an operator has it redeployed`;

@@ -18,6 +18,8 @@ export interface AboutRow {
   readonly createdAtMs: number;
   /** Ordinals are never used twice. */
   readonly nextPeer: number;
+  /** Missing before the first bootstrap slot is added. */
+  readonly nextBootstrap?: number;
   /** Missing before the first fault. */
   readonly nextFault?: number;
 }
@@ -41,6 +43,8 @@ export interface SlotRow {
   readonly bootstrap?: readonly string[];
   /** Its redeployment was cancelled: only an operator has it filled again. */
   readonly held?: true;
+  /** It is being removed: nothing is launched or redeployed in it any more. */
+  readonly leaving?: true;
 }
 
 /** One machine's life: (slot, generation). Generations before the slot's own are fenced. */

@@ -4,7 +4,8 @@
  * any leader does.
  *
  * Of silence it is more careful than a leader, which has others confirm it: silent bootstrap nodes count as
- * dead only if, with those dead by evidence, they are a majority. Otherwise the ring can still elect.
+ * dead only if, with those dead by evidence, they are a majority, since otherwise the ring can still elect; or if
+ * it could and has not for twice as long, as when its members do not hear each other.
  */
 import { type Change, type ClusterState, currentMachine, type Decided, put } from './decision.ts';
 import { isHeld } from './lease.ts';
@@ -22,7 +23,8 @@ export interface WatchdogOrder {
 
 /**
  * `silent`: bootstrap slots unheard for longer than any pause must last. `sinceMs`: when this control API
- * began to listen; before that nobody could have renewed. Answers what to ask for, if anything.
+ * began to listen, before which nobody could have renewed, or when it last saw a node lead, if that was later.
+ * Answers what to ask for, if anything.
  */
 export function decideWatchdog(
   state: ClusterState,
@@ -33,13 +35,12 @@ export function decideWatchdog(
   const nothing = { answer: undefined };
   const { about, lease } = state;
   if (about.state === 'deleting') return nothing;
-  const victims = victimsOf(state, silent);
-  if (victims.length === 0) return nothing;
   const renewing = lease.holder === watchdogHolder && isHeld(lease, now);
-  if (!renewing) {
-    const leaderlessSinceMs = Math.max(lease.untilMs, sinceMs);
-    if (isHeld(lease, now) || now - leaderlessSinceMs < about.spec.watchdogMs) return nothing;
-  }
+  if (!renewing && isHeld(lease, now)) return nothing;
+  const leaderlessMs = now - (renewing ? sinceMs : Math.max(lease.untilMs, sinceMs));
+  if (!renewing && leaderlessMs < about.spec.watchdogMs) return nothing;
+  const victims = victimsOf(state, silent, leaderlessMs >= 2 * about.spec.watchdogMs);
+  if (victims.length === 0) return nothing;
   const term = renewing ? lease.term : lease.term + 1;
   const taken: Change = put.lease({ term, holder: watchdogHolder, untilMs: now + about.spec.leaseMs });
   return {
@@ -50,7 +51,11 @@ export function decideWatchdog(
   };
 }
 
-function victimsOf(state: ClusterState, silent: ReadonlySet<string>): WatchdogOrder['victims'] {
+function victimsOf(
+  state: ClusterState,
+  silent: ReadonlySet<string>,
+  electsNobody: boolean,
+): WatchdogOrder['victims'] {
   const { heal } = state.about.spec;
   const isDead = (slot: string): boolean => {
     const row = state.slots.get(slot);
@@ -58,16 +63,19 @@ function victimsOf(state: ClusterState, silent: ReadonlySet<string>): WatchdogOr
   };
   const voters = state.ring.members.filter((member) => member.voter);
   const lost = voters.filter(({ slot }) => isDead(slot) || silent.has(slot)).length;
-  const silenceCounts = lost * 2 > voters.length;
+  const lostMajority = lost * 2 > voters.length;
+  const why = lostMajority
+    ? 'silent, with a majority of the ring dead or silent'
+    : 'silent, with a ring that elects nobody';
   return [...state.slots.values()]
-    .filter(({ slot, role, held }) => {
-      if (held) return false;
-      const counts = isDead(slot) || (silenceCounts && role === 'bootstrap' && silent.has(slot));
-      return counts && heal.includes(role);
+    .filter(({ slot, role, held, leaving }) => {
+      if (held || leaving || !heal.includes(role)) return false;
+      const silenceCounts = role === 'bootstrap' && (lostMajority || electsNobody);
+      return isDead(slot) || (silenceCounts && silent.has(slot));
     })
     .map((row) => ({
       slot: row.slot,
       generation: row.generation,
-      reason: currentMachine(state, row).reason ?? 'silent, with a majority of the ring dead or silent',
+      reason: currentMachine(state, row).reason ?? why,
     }));
 }

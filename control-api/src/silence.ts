@@ -1,0 +1,53 @@
+/**
+ * Which machines have fallen silent that no ring probes. Their reports are to the control API what answers to
+ * probes are to the ring: one that misses them for the grace is told to the leader, which has it replaced.
+ */
+import type { ClusterRecord } from './cluster-record.ts';
+import type { Silent } from './decisions/commands.ts';
+import { currentMachine } from './decisions/decision.ts';
+import type { Liveness } from './liveness.ts';
+
+/** A held report may be as old as the interval, and the next one be as late; agents retry at most this far apart. */
+const lateIntervals = 2;
+const longestRetryMs = 1_000;
+const none: readonly Silent[] = [];
+
+export class Silence {
+  readonly #liveness: Liveness;
+  readonly #silent = new WeakMap<ClusterRecord, readonly Silent[]>();
+
+  constructor(liveness: Liveness) {
+    this.#liveness = liveness;
+  }
+
+  /** As of the last look. The same array as long as the same machines are silent. */
+  of(record: ClusterRecord): readonly Silent[] {
+    return this.#silent.get(record) ?? none;
+  }
+
+  /** Looks again. `listeningSinceMs`: what was missed before is nobody's silence. True if others are silent now. */
+  look(record: ClusterRecord, listeningSinceMs: number, now: number): boolean {
+    const { graceMs, reportIntervalMs, heal } = record.about.spec;
+    const patienceMs = graceMs + lateIntervals * Math.max(reportIntervalMs, longestRetryMs);
+    const silent: Silent[] = [];
+    for (const slot of record.slots.values()) {
+      if (slot.role === 'bootstrap' || slot.leaving || !heal.includes(slot.role)) continue;
+      const machine = currentMachine(record, slot);
+      if (machine.state !== 'joined' && machine.state !== 'serving') continue;
+      const heardAtMs = this.#liveness.of(record.uid, machine)?.atMs ?? machine.sinceMs;
+      const sinceMs = Math.max(heardAtMs, listeningSinceMs);
+      if (now - sinceMs <= patienceMs) continue;
+      silent.push({ slot: slot.slot, generation: slot.generation, sinceMs });
+    }
+    const before = this.of(record);
+    const same =
+      silent.length === before.length &&
+      silent.every(({ slot, generation, sinceMs }, index) => {
+        const known = before[index]!;
+        return known.slot === slot && known.generation === generation && known.sinceMs === sinceMs;
+      });
+    if (same) return false;
+    this.#silent.set(record, silent);
+    return true;
+  }
+}
