@@ -71,6 +71,8 @@ describe('words that are no command', () => {
     [['fault', '{kind: pause, nodes: [peer-1]}'], /The fault is wrong at forMs/],
     [['fault', '{kind: [}'], /neither YAML nor JSON/],
     [['faults', '--end', 'x'], /whole number from 1/],
+    [['nodes', 'add', '--role', 'queen'], /Allowed choices are peer, bootstrap/],
+    [['nodes', 'remove'], /missing required argument 'node'/],
   ] as const)('%s: told to people and to programs', async (args, sentence) => {
     await expectFailure(args, 2, sentence);
   });

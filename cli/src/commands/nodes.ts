@@ -1,4 +1,4 @@
-/** `skep nodes`: every slot of a cluster with the machine that is in it now. */
+/** `skep nodes`: every slot of a cluster with the machine that is in it now; its words change them. */
 import type { NodeView } from '@skep/contract';
 import { formatAddress } from '@skep/p2p-core/host';
 import { Command } from 'commander';
@@ -6,20 +6,27 @@ import type { Perform } from '../context.ts';
 import { type ClusterFlags, chooseCluster, connect, withClusterOptions } from '../daemon/connect.ts';
 import { exitCodeHelp } from '../exit-codes.ts';
 import { formatDuration, formatPercent, formatTable, printable } from '../terminal/format.ts';
+import { addNodeCommand, removeNodeCommand } from './nodes-changes.ts';
 
 export function nodesCommand(perform: Perform): Command {
-  return withClusterOptions(new Command('nodes'))
-    .description('List the nodes of a cluster')
-    .addHelpText('after', exitCodeHelp)
-    .action((flags: ClusterFlags & { json?: boolean }) =>
-      perform(flags, async (context) => {
-        const cluster = await chooseCluster(connect(context, flags), flags.cluster);
-        context.output.result(cluster.nodes);
-        const rows = cluster.nodes.map(rowOf);
-        for (const line of formatTable(header, rows)) context.output.line(line);
-        return undefined;
-      }),
-    );
+  return (
+    withClusterOptions(new Command('nodes'))
+      .description('List the nodes of a cluster, add and remove some')
+      .addHelpText('after', exitCodeHelp)
+      // Options after a word of its own are that word's.
+      .enablePositionalOptions()
+      .addCommand(addNodeCommand(perform))
+      .addCommand(removeNodeCommand(perform))
+      .action((flags: ClusterFlags & { json?: boolean }) =>
+        perform(flags, async (context) => {
+          const cluster = await chooseCluster(connect(context, flags), flags.cluster);
+          context.output.result(cluster.nodes);
+          const rows = cluster.nodes.map(rowOf);
+          for (const line of formatTable(header, rows)) context.output.line(line);
+          return undefined;
+        }),
+      )
+  );
 }
 
 const header = ['NODE', 'GEN', 'STATE', 'RING', 'ADDRESS', 'MACHINE', 'HEARD', 'DHT', 'TORRENTS'];
@@ -34,7 +41,7 @@ function rowOf(node: NodeView): string[] {
     node.slot,
     String(node.generation),
     node.reason === undefined ? node.state : `${node.state} (${printable(node.reason)})`,
-    ring,
+    node.moving === undefined ? ring : `${ring} (${node.moving})`,
     formatAddress(node.address),
     node.machine ?? '-',
     node.heardAgoMs === undefined ? '-' : `${formatDuration(node.heardAgoMs)} ago`,
