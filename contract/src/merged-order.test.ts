@@ -69,6 +69,8 @@ function healing(): ClusterEvent[] {
       data: { version: 2, came: 'bootstrap-3@2', went: c },
     },
     { kind: 'generation-over', at: c, lamport: 50, data: { member: c, newGeneration: 2 } },
+    { kind: 'ring-changed', at: 'bootstrap-4@1', lamport: 60, data: { change: 'promoted', version: 3 } },
+    { kind: 'configuration-adopted', at: b, lamport: 62, data: { version: 3 } },
   ];
   return told.map(event);
 }
@@ -129,6 +131,7 @@ describe('causes', () => {
       `redeployment-accepted control-api < redeployment-asked ${a}`,
       `configuration-adopted ${b} < redeployment-accepted control-api`,
       `generation-over ${c} < redeployment-accepted control-api`,
+      `configuration-adopted ${b} < ring-changed control-api`,
     ]);
   });
 
@@ -145,7 +148,7 @@ describe('causes', () => {
     // A control API's stamps and a node's are each in order; the whole may come interleaved in any way.
     const inOrder = mergedOrder(events);
     const expected = pairsOf(inOrder);
-    expect(expected.length).toBe(11);
+    expect(expected.length).toBe(12);
     const turns = fc.array(fc.nat(origins.length - 1), { minLength: 200, maxLength: 200 });
     fc.assert(
       fc.property(turns, (order) => {

@@ -96,6 +96,8 @@ function nameOf({ kind, slot, generation, data }: StampedEvent, origin: string):
     case 'redeployment-accepted':
     case 'node-added':
       return `admitted ${slot}@${generation}`;
+    case 'ring-changed':
+      return `ring ${data.version}`;
     case 'node-joined':
       return `joined ${slot}@${generation}`;
     case 'node-serving':
@@ -127,11 +129,7 @@ function causeNames({ kind, slot, generation, data }: StampedEvent, origin: stri
     case 'redeployment-accepted':
       return [`asked ${data.term} ${slot}@${data.from} ${data.by}`];
     case 'configuration-adopted':
-      return data.came === undefined
-        ? []
-        : String(data.came)
-            .split(' ')
-            .map((machine) => `admitted ${machine}`);
+      return [`ring ${data.version}`, ...machinesOf(data.came).map((machine) => `admitted ${machine}`)];
     case 'generation-over':
       return [`admitted ${slot}@${data.newGeneration}`];
     case 'node-launched':
@@ -148,6 +146,10 @@ function causeNames({ kind, slot, generation, data }: StampedEvent, origin: stri
 
 /** Agents cut what they tell. */
 const longestText = 400;
+
+function machinesOf(list: unknown): string[] {
+  return typeof list === 'string' ? list.split(' ') : [];
+}
 
 function short(text: unknown): string {
   return String(text).slice(0, longestText);

@@ -73,6 +73,7 @@ class Lives {
         if (this.#phase(slot, generation) === 'coming') this.#enter(slot, generation, 'alive', row);
         break;
       case 'node-dead':
+      case 'node-removed':
       case 'node-stopped':
       case 'generation-gone':
         this.#known(slot, generation);

@@ -175,8 +175,7 @@ function arrow(cause: Point, effect: Point, className: string): string {
 const round = (value: number) => Math.round(value * 10) / 10;
 
 function timeOf({ happenedAtMs, atMs }: ClusterEvent): string {
-  const at = new Date(happenedAtMs ?? atMs);
-  return Number.isNaN(at.getTime()) ? '' : at.toISOString().slice(11, 23);
+  return new Date(happenedAtMs ?? atMs).toISOString().slice(11, 23);
 }
 
 /** The machine that an event is of or about. */
