@@ -8,6 +8,8 @@ class Part {
   parts: Part[] = [];
   text = '';
   title = '';
+  open = false;
+  src = '';
   constructor(tag: string, text = '') {
     this.tag = tag;
     this.text = text;
@@ -83,6 +85,26 @@ it('shows digests shortened, with the whole as title, and hostile names as text'
   expect(events.textContent).toContain(`sha256 abababab…, name ${hostile}`);
   expect(events.all().find(({ title }) => title !== '')?.title).toBe(sha256);
   expect(events.all().some(({ tag }) => tag === 'img')).toBe(false);
+});
+
+it('shows the diagram while it is looked at, as an image that can run nothing', async () => {
+  let drawings = 0;
+  const page = open((path) => {
+    if (path === '/v1/clusters') return Response.json([{ name: 'bees', uid: 'u1' }]);
+    if (path.includes('/space-time')) return new Response(`<svg>${++drawings} #</svg>`);
+    return path.includes('/stream') ? new Response(eventOf('elected')) : Response.json({ term: 0 });
+  });
+  await vi.waitFor(() => expect(page.part('events').textContent).toContain('elected'));
+  page.refresh();
+  expect(drawings).toBe(0);
+  page.part('diagram').open = true;
+  page.refresh();
+  await vi.waitFor(() =>
+    expect(page.part('drawing').src).toBe('data:image/svg+xml,%3Csvg%3E1%20%23%3C%2Fsvg%3E'),
+  );
+  // Nothing new has come.
+  page.refresh();
+  expect(drawings).toBe(1);
 });
 
 it('takes a cluster whose name was used before for another one', async () => {
