@@ -16,7 +16,7 @@ import {
   decideLaunchTrouble,
   decideStopped,
 } from './decisions/machine-life.ts';
-import { triedEverywhere } from './decisions/placement.ts';
+import { placementCount } from './decisions/placement.ts';
 import { type Attempt, type EffectRow, effectKey, machineKey } from './decisions/rows.ts';
 import {
   LaunchError,
@@ -179,9 +179,10 @@ export class Reconciler {
       const reason = messageOf(error);
       const code = error instanceof LaunchError ? error.code : undefined;
       if (code === 'called-off' || code === 'no-capacity') {
-        // It is certain that there is no machine, so another placement need not be waited for.
-        const elsewhere = code === 'no-capacity' && !triedEverywhere(record.about.spec, effect.attempt);
-        await this.#giveUp(record, effect, reason, elsewhere ? 0 : undefined);
+        // It is certain that there is no machine: only when all placements were tried is there need to wait.
+        const round = effect.attempt / (code === 'no-capacity' ? placementCount(record.about.spec) : 1);
+        const backOffMs = Number.isInteger(round) ? this.#attemptBackOffMs(round) : 0;
+        await this.#giveUp(record, effect, reason, backOffMs);
         return;
       }
       await clusters.transact(record, (state) => decideLaunchTrouble(state, effect, reason));

@@ -23,10 +23,9 @@ export function placementFor(
   };
 }
 
-/** Whether the attempt after this one begins anew with what was tried first. */
-export function triedEverywhere({ placement }: ClusterSpec, attempt: number): boolean {
-  const { instanceTypes = [undefined], zones = [undefined] } = placement ?? {};
-  return attempt % (instanceTypes.length * zones.length) === 0;
+/** How many attempts it takes to try all that the spec allows. */
+export function placementCount({ placement }: ClusterSpec): number {
+  return (placement?.instanceTypes?.length ?? 1) * (placement?.zones?.length ?? 1);
 }
 
 /** In words, for events and reasons: `m7g.large in eu-north-1b`. */

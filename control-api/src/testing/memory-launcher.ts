@@ -1,4 +1,5 @@
 /** A launcher of pretended machines, which counts what it was made to do. Its machines outlive a control API. */
+import { describePlacement } from '../decisions/placement.ts';
 import {
   LaunchError,
   type LaunchedMachine,
@@ -21,6 +22,8 @@ export class MemoryLauncher implements Launcher {
   readonly forgotten: string[] = [];
   /** How many launches fail before one succeeds; half of the failures happen after the machine was made. */
   failures = 0;
+  /** Placements, in words, that have no room. */
+  readonly full = new Set<string>();
   /** Most machines of one slot that were ever alive at one time. */
   mostAlive = 0;
   #port = 1_000;
@@ -43,6 +46,8 @@ export class MemoryLauncher implements Launcher {
   async launch(request: LaunchRequest): Promise<LaunchedMachine> {
     const { machine } = request;
     if (this.calledOff.has(machine.token)) throw new LaunchError('called-off', 'called off');
+    const place = describePlacement(request.placement ?? {});
+    if (this.full.has(place)) throw new LaunchError('no-capacity', `no room for ${place}`);
     const fails = this.failures > 0;
     if (fails) {
       this.failures -= 1;

@@ -114,13 +114,19 @@ export class PretendedAgent {
     return { slot, generation };
   }
 
-  async join(token = this.token) {
+  async join(token = this.token, runningMs?: number) {
     const { cluster, attempt, joinSecret } = this.launched.config;
     const bytes = this.#world.host.compute.hash('sha256', new TextEncoder().encode(token));
     const tokenSha256 = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     return this.client.join({
       params: { cluster },
-      body: { machine: this.id, attempt, joinSecret, tokenSha256 },
+      body: {
+        machine: this.id,
+        attempt,
+        joinSecret,
+        tokenSha256,
+        ...(runningMs === undefined ? {} : { runningMs }),
+      },
     });
   }
 
@@ -164,11 +170,13 @@ export class PretendedAgent {
     });
   }
 
-  redeploy(slot: string, generation: number, term: number) {
+  /** `silentMs`: of a silence, how long it has lasted; else there is evidence. */
+  redeploy(slot: string, generation: number, term: number, silentMs?: number) {
     const { cluster } = this.launched.config;
+    const why = silentMs === undefined ? {} : { cause: 'silence' as const, silentMs };
     return this.client.requestRedeployment({
       params: { cluster },
-      body: { slot: slot as 'peer-1', generation, term, reason: 'silent' },
+      body: { slot: slot as 'peer-1', generation, term, reason: 'silent', ...why },
     });
   }
 }
