@@ -235,6 +235,25 @@ describe('decideWatchdog', () => {
     expect(order(state, t0 + afterMs, silent)?.victims.map(({ slot }) => slot)).toEqual(victims);
   });
 
+  it.each([
+    ['the ring can still elect', 2 * 15_000 - 1, t0, undefined],
+    ['the ring has elected nobody for twice as long', 2 * 15_000, t0, ['bootstrap-2']],
+    ['a node was seen to lead since', 2 * 15_000, t0 + 5_001, undefined],
+  ])('counts the silence of a minority where %s: %i ms after the lease', (_, ms, since, victims) => {
+    const decided = order(serving(), t0 + 5_000 + ms, ['bootstrap-2'], since);
+    expect(decided?.victims.map(({ slot }) => slot)).toEqual(victims);
+  });
+
+  it('goes on to count it while it leads itself', () => {
+    const state = serving();
+    const now = t0 + 5_000 + 30_000;
+    apply(state, decideWatchdog(state, new Set(['bootstrap-2']), t0, now));
+    expect(order(state, now + 250, ['bootstrap-3'])?.victims).toMatchObject([
+      { slot: 'bootstrap-3', reason: 'silent, with a ring that elects nobody' },
+    ]);
+    expect(order(state, now + 250, ['bootstrap-3'], now)).toBeUndefined();
+  });
+
   it('heals under its own lease, renewed and not taken again', () => {
     const state = kill(serving(), 'bootstrap-1', 'bootstrap-2');
     const now = t0 + afterMs;

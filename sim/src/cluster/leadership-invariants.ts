@@ -23,16 +23,24 @@ export function oneVotePerTerm(): Invariant {
   };
 }
 
+/** Changes of the ring's size raise it later; a vote that was given before may be told of after. */
 export function votesAreAboveAdmission(): Invariant {
+  const admitted = new Map<string, number>();
   return {
     id: 'a generation votes only above the term that admitted it',
-    onEvent(world, { kind, slot, generation, data }) {
+    onCommit(_world, change) {
+      if (change.table !== 'ring' || change.after === undefined) return undefined;
+      for (const member of change.after.members) {
+        const name = formatMachineId(member);
+        admitted.set(name, admitted.get(name) ?? member.admittedAtTerm);
+      }
+      return undefined;
+    },
+    onEvent(_world, { kind, slot, generation, data }) {
       if (kind !== 'vote-granted') return undefined;
-      const member = world.ledger.ring?.members.find(
-        (candidate) => candidate.slot === slot && candidate.generation === generation,
-      );
-      if (member === undefined || Number(data.term) > member.admittedAtTerm) return undefined;
-      return `${slot}@${generation} voted in term ${data.term}, and was admitted at ${member.admittedAtTerm}`;
+      const admittedAtTerm = admitted.get(`${slot}@${generation}`);
+      if (admittedAtTerm === undefined || Number(data.term) > admittedAtTerm) return undefined;
+      return `${slot}@${generation} voted in term ${data.term}, and was admitted at ${admittedAtTerm}`;
     },
   };
 }
