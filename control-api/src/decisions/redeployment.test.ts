@@ -284,3 +284,10 @@ describe('placement', () => {
     expect(of('peer-2@2')).toEqual({ instanceType: 'small', zone: 'b' });
   });
 });
+
+it('is not for a leader to ask for whose own slot has moved on, though its lease still runs', () => {
+  const state = serving();
+  const own = decideRedeployment(state, { ...ask, slot: 'bootstrap-1' }, t0);
+  for (const change of own.changes ?? []) state.apply(change);
+  expect(decideRedeployment(state, ask, t0)).toMatchObject({ refusal: { code: 'generation-over' } });
+});

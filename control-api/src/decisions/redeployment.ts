@@ -28,6 +28,7 @@ import { isHeld } from './lease.ts';
 import { placementFor } from './placement.ts';
 import { cancelled, isFinished } from './redeployment-course.ts';
 import { type MachineRow, machineKey, type RedeploymentRow, type SlotRow } from './rows.ts';
+import { watchdogHolder } from './watchdog.ts';
 
 export interface RedeploymentAsk {
   readonly slot: string;
@@ -87,6 +88,9 @@ export function decideRedeployment(
     const detail = `${ask.by} does not hold the lease of term ${ask.term}; it stands at term ${lease.term}: acquire it first`;
     return refused('old-term', detail, lease.term);
   }
+  if (!isPresent(state, ask.by)) {
+    return refused('generation-over', `${ask.by} is over: its slot has another machine, which leads or will`);
+  }
   const slot = state.slots.get(ask.slot);
   if (slot === undefined) return refused('node-not-found', `${about.name} has no slot ${ask.slot}`);
   const begun = state.redeployments.get(machineKey(ask.slot, ask.generation + 1));
@@ -138,7 +142,15 @@ export function decideRedeployment(
       ),
     );
   }
-  return replace(state, slot, machine, ask, now);
+  // The asker must not have been fenced in between, which changes the ring.
+  return { ...replace(state, slot, machine, ask, now), guards: ['about', 'lease', 'ring'] };
+}
+
+/** Whether a holder of the lease has not been replaced since it was given. */
+function isPresent({ machines, slots }: ClusterState, holder: string): boolean {
+  if (holder === watchdogHolder) return true;
+  const machine = machines.get(holder);
+  return machine !== undefined && slots.get(machine.slot)?.generation === machine.generation;
 }
 
 /**
