@@ -2,6 +2,7 @@
  * `npm run soak -- NAME [OPTIONS]`: searches that take as long as they are given. What they find is kept as a
  * test of `npm test`.
  */
+import { soakModel } from './model.ts';
 import { soakSim } from './sim.ts';
 
 interface Search {
@@ -16,6 +17,11 @@ const searches: Readonly<Record<string, Search>> = {
     what: 'the whole product in simulation under faults by seed',
     options: '[--minutes N] [--from SEED] [--planted RULE] | --seed SEED [--planted RULE]',
     run: soakSim,
+  },
+  model: {
+    what: "every state of small worlds of the control API's decisions",
+    options: '[--world NAME] [--most STATES]',
+    run: soakModel,
   },
 };
 

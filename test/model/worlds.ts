@@ -1,0 +1,162 @@
+/** The small worlds that the model explores: few slots, few generations, terms and attempts, all that can happen. */
+import { ClusterSpec } from '@skep/contract';
+import { decideCreateCluster } from '../../control-api/src/decisions/cluster-creation.ts';
+import type { World } from './explore.ts';
+import { type Body, bodyKey, committed, type ModelState, now } from './state.ts';
+import type { Bounds } from './steps.ts';
+
+interface Shape extends Bounds {
+  readonly bootstrap: number;
+  readonly peers: number;
+  /** From the moment when it was asked for, or when all of it serves. */
+  readonly from: 'created' | 'serving';
+  readonly redeploymentsPerCluster?: number;
+}
+
+const blank: ModelState = {
+  lease: { term: 0, holder: '', untilMs: 0 },
+  slots: new Map(),
+  machines: new Map(),
+  redeployments: new Map(),
+  torrents: new Map(),
+  effects: new Map(),
+  faults: new Map(),
+  bodies: new Map(),
+} as unknown as ModelState;
+
+export function worldOf({ bootstrap, peers, from, redeploymentsPerCluster = 100, ...bounds }: Shape): World {
+  const spec = ClusterSpec.parse({
+    name: 'model',
+    bootstrap,
+    peers,
+    redeploymentsPerSlot: 100,
+    redeploymentsPerCluster,
+  });
+  const addresses = Array.from({ length: bootstrap + peers }, (_, index) => ({
+    listen: { host: `10.0.0.${index + 1}`, port: 1 },
+    ringPort: 2,
+    healthPort: 3,
+  }));
+  const { changes = [] } = decideCreateCluster(spec, 'uid', addresses, now);
+  const created: ModelState = { ...committed(blank, changes), lease: blank.lease };
+  return { bounds, start: from === 'created' ? created : serving(created) };
+}
+
+function serving(state: ModelState): ModelState {
+  const bodies = new Map<string, Body>();
+  const machines = new Map(
+    [...state.machines].map(([key, machine]) => {
+      const { slot, generation, attempt } = machine;
+      const body: Body = { slot, generation, attempt, life: 'alive', credential: 1, twins: 0 };
+      bodies.set(bodyKey(body), body);
+      const tokenSha256 = `${bodyKey(body)}:one`;
+      return [key, { ...machine, state: 'serving' as const, name: 'machine', tokenSha256 }];
+    }),
+  );
+  return { ...state, machines, bodies, effects: new Map() };
+}
+
+/** Explored in every `npm test`. */
+export const small: Readonly<Record<string, World>> = {
+  leaders: worldOf({ bootstrap: 2, peers: 0, from: 'serving', generations: 2, terms: 2, attempts: 1 }),
+  launches: worldOf({
+    bootstrap: 1,
+    peers: 0,
+    from: 'created',
+    generations: 2,
+    terms: 2,
+    attempts: 2,
+    reboots: true,
+  }),
+  budget: worldOf({
+    bootstrap: 1,
+    peers: 1,
+    from: 'serving',
+    generations: 2,
+    terms: 2,
+    attempts: 1,
+    redeploymentsPerCluster: 1,
+  }),
+  operators: worldOf({
+    bootstrap: 1,
+    peers: 0,
+    from: 'created',
+    generations: 2,
+    terms: 1,
+    attempts: 2,
+    operator: true,
+  }),
+  deletion: worldOf({
+    bootstrap: 1,
+    peers: 0,
+    from: 'created',
+    generations: 2,
+    terms: 1,
+    attempts: 2,
+    operator: true,
+    deletion: true,
+  }),
+  races: worldOf({
+    bootstrap: 1,
+    peers: 1,
+    from: 'serving',
+    generations: 2,
+    terms: 1,
+    attempts: 1,
+    operator: true,
+    races: true,
+  }),
+};
+
+/** Explored by `npm run soak -- model`. */
+export const large: Readonly<Record<string, World>> = {
+  leaders: worldOf({ bootstrap: 2, peers: 0, from: 'serving', generations: 3, terms: 3, attempts: 1 }),
+  launches: worldOf({
+    bootstrap: 1,
+    peers: 0,
+    from: 'created',
+    generations: 3,
+    terms: 3,
+    attempts: 2,
+    reboots: true,
+  }),
+  both: worldOf({ bootstrap: 1, peers: 1, from: 'created', generations: 2, terms: 2, attempts: 2 }),
+  budget: worldOf({
+    bootstrap: 1,
+    peers: 1,
+    from: 'serving',
+    generations: 3,
+    terms: 3,
+    attempts: 1,
+    redeploymentsPerCluster: 2,
+  }),
+  operators: worldOf({
+    bootstrap: 1,
+    peers: 0,
+    from: 'created',
+    generations: 3,
+    terms: 2,
+    attempts: 2,
+    operator: true,
+  }),
+  deletion: worldOf({
+    bootstrap: 1,
+    peers: 0,
+    from: 'created',
+    generations: 3,
+    terms: 2,
+    attempts: 2,
+    operator: true,
+    deletion: true,
+  }),
+  races: worldOf({
+    bootstrap: 2,
+    peers: 0,
+    from: 'serving',
+    generations: 2,
+    terms: 2,
+    attempts: 1,
+    operator: true,
+    races: true,
+  }),
+};
