@@ -2,6 +2,7 @@
  * `npm run soak -- NAME [OPTIONS]`: searches that take as long as they are given. What they find is kept as a
  * test of `npm test`.
  */
+import { soakChaos } from './chaos.ts';
 import { soakModel } from './model.ts';
 import { soakSim } from './sim.ts';
 
@@ -22,6 +23,11 @@ const searches: Readonly<Record<string, Search>> = {
     what: "every state of small worlds of the control API's decisions",
     options: '[--world NAME] [--most STATES]',
     run: soakModel,
+  },
+  chaos: {
+    what: 'kill, pause and cut off real processes, and measure how they heal',
+    options: '[--rounds N] [--kind follower|leader|both|majority|api-down|pause5|pause60|cut] [--seed SEED]',
+    run: soakChaos,
   },
 };
 
