@@ -8,6 +8,7 @@ import { getCommand } from './commands/get.ts';
 import { killCommand } from './commands/kill.ts';
 import { logsCommand } from './commands/logs.ts';
 import { nodesCommand } from './commands/nodes.ts';
+import { redeploymentsCommand } from './commands/redeployments.ts';
 import { runCommand } from './commands/run.ts';
 import { seedCommand } from './commands/seed.ts';
 import { simCommand } from './commands/sim.ts';
@@ -23,6 +24,8 @@ export function createProgram(perform: Perform): Command {
   const program = new Command('skep')
     .description('Swarms of BitTorrent nodes on this machine, and a BitTorrent client')
     .version(version)
+    // What follows a command is that command's, or a list's --json would be taken from the command below it.
+    .enablePositionalOptions()
     .addHelpText('after', exitCodeHelp);
   const clusters = [
     demoCommand,
@@ -30,6 +33,7 @@ export function createProgram(perform: Perform): Command {
     downCommand,
     statusCommand,
     nodesCommand,
+    redeploymentsCommand,
     killCommand,
     faultCommand,
     faultsCommand,

@@ -177,6 +177,11 @@ describe.skipIf(process.platform !== 'linux')('a cluster of the user', { timeout
       expect(events).toEqual(
         expect.arrayContaining(['cluster-created', 'node-dead', 'redeployment-complete']),
       );
+      expect((await run('redeployments')).stdout).toMatch(/bootstrap-2@2 +complete +evidence .* complete \d/);
+      expect((await run('redeployments', 'cancel', 'bootstrap-2@2')).stdout).toContain('complete already');
+      const redeploy = await run('nodes', 'redeploy', 'bootstrap-2', '--json');
+      expect(JSON.parse(redeploy.stdout)).toMatchObject({ id: 'bootstrap-2@3', cause: 'operator' });
+      expect((await run('redeployments', 'cancel', 'bootstrap-2@9')).code).toBe(3);
       const logs = await run('logs', 'bootstrap-2', '--generation', '1', '--json');
       expect(JSON.parse(logs.stdout).log).toContain('listening');
       const fault = await run('fault', '{kind: pause, nodes: [peer-1], forMs: 600000}', '--json');

@@ -72,6 +72,8 @@ describe('words that are no command', () => {
     [['fault', '{kind: [}'], /neither YAML nor JSON/],
     [['faults', '--end', 'x'], /whole number from 1/],
     [['nodes', 'add', '--role', 'queen'], /Allowed choices are peer, bootstrap/],
+    [['nodes', 'redeploy'], /missing required argument 'node'/],
+    [['redeployments', 'cancel'], /missing required argument 'id'/],
     [['nodes', 'remove'], /missing required argument 'node'/],
   ] as const)('%s: told to people and to programs', async (args, sentence) => {
     await expectFailure(args, 2, sentence);

@@ -7,16 +7,18 @@ import { type ClusterFlags, chooseCluster, connect, withClusterOptions } from '.
 import { exitCodeHelp } from '../exit-codes.ts';
 import { formatDuration, formatPercent, formatTable, printable } from '../terminal/format.ts';
 import { addNodeCommand, removeNodeCommand } from './nodes-changes.ts';
+import { redeployNodeCommand } from './redeployments.ts';
 
 export function nodesCommand(perform: Perform): Command {
   return (
     withClusterOptions(new Command('nodes'))
-      .description('List the nodes of a cluster, add and remove some')
+      .description('List the nodes of a cluster, add, remove and replace some')
       .addHelpText('after', exitCodeHelp)
       // Options after a word of its own are that word's.
       .enablePositionalOptions()
       .addCommand(addNodeCommand(perform))
       .addCommand(removeNodeCommand(perform))
+      .addCommand(redeployNodeCommand(perform))
       .action((flags: ClusterFlags & { json?: boolean }) =>
         perform(flags, async (context) => {
           const cluster = await chooseCluster(connect(context, flags), flags.cluster);
@@ -40,7 +42,7 @@ function rowOf(node: NodeView): string[] {
   return [
     node.slot,
     String(node.generation),
-    node.reason === undefined ? node.state : `${node.state} (${printable(node.reason)})`,
+    stateOf(node),
     node.moving === undefined ? ring : `${ring} (${node.moving})`,
     formatAddress(node.address),
     node.machine ?? '-',
@@ -48,4 +50,9 @@ function rowOf(node: NodeView): string[] {
     node.dhtNodes === undefined ? '-' : String(node.dhtNodes),
     torrents.join('; ') || '-',
   ];
+}
+
+function stateOf({ state, reason, held }: NodeView): string {
+  const why = [held ? 'held' : [], reason === undefined ? [] : printable(reason)].flat().join(', ');
+  return why === '' ? state : `${state} (${why})`;
 }

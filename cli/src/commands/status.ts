@@ -1,5 +1,5 @@
 /** `skep status`: the clusters, who leads them, and how their nodes are. */
-import type { ClusterView } from '@skep/contract';
+import type { ClusterView, RedeploymentView } from '@skep/contract';
 import { Command } from 'commander';
 import type { Perform } from '../context.ts';
 import { type ApiFlags, connect, withApiOptions } from '../daemon/connect.ts';
@@ -17,18 +17,24 @@ export function statusCommand(perform: Perform): Command {
           name === undefined
             ? await api.listClusters({})
             : [await api.getCluster({ params: { cluster: name } })];
+        const healing = await Promise.all(
+          clusters.map((cluster) => api.listRedeployments({ params: { cluster: cluster.name } })),
+        );
         context.output.result({ api: url, clusters });
         context.output.line(`control API  ${url}`);
         if (clusters.length === 0) context.output.line('no cluster: `skep up` creates one');
-        for (const cluster of clusters) {
-          for (const line of describeCluster(cluster)) context.output.line(line);
+        for (const [index, cluster] of clusters.entries()) {
+          for (const line of describeCluster(cluster, healing[index] ?? [])) context.output.line(line);
         }
         return undefined;
       }),
     );
 }
 
-function describeCluster({ name, state, lease, nodes }: ClusterView): string[] {
+function describeCluster(
+  { name, state, lease, nodes }: ClusterView,
+  redeployments: readonly RedeploymentView[],
+): string[] {
   const counts = new Map<string, number>();
   for (const node of nodes) counts.set(node.state, (counts.get(node.state) ?? 0) + 1);
   const states = [...counts].map(([each, count]) => `${count} ${each}`).join(', ');
@@ -37,5 +43,11 @@ function describeCluster({ name, state, lease, nodes }: ClusterView): string[] {
     `${name}  ${state}`,
     `  nodes   ${nodes.length}${states === '' ? '' : `: ${states}`}`,
     `  leader  ${leader}, term ${lease.term}`,
+    ...redeployments
+      .filter((each) => each.state !== 'complete' && each.state !== 'cancelled')
+      .map((each) => `  healing ${each.id}: ${each.state}, attempt ${each.attempts}`),
+    ...nodes
+      .filter((node) => node.held)
+      .map(({ slot }) => `  held    ${slot}: \`skep nodes redeploy ${slot}\` fills it`),
   ];
 }
