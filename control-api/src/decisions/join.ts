@@ -39,7 +39,8 @@ export function decideJoin(
   if (machine.tokenSha256 !== undefined) {
     return refuse('join-refused', `${name} has joined with another token already`);
   }
-  const bootedMs = now - Math.round(request.runningMs ?? 0);
+  const acceptedMs = state.redeployments.get(machineKey(slot, generation))?.times.acceptedMs ?? now;
+  const bootedMs = Math.max(acceptedMs, now - Math.round(request.runningMs ?? 0));
   const { changes } = reached(state, slot, generation, { bootedMs, joinedMs: now }, now);
   return {
     answer: undefined,

@@ -14,6 +14,7 @@ import { describePlacement, placementCount, placementFor } from './placement.ts'
 import { decideRedeployment, type RedeploymentAsk } from './redeployment.ts';
 import { decideReport } from './report.ts';
 import type { EffectRow } from './rows.ts';
+import { decideWatchdog } from './watchdog.ts';
 
 const surroundings = { controlApiHosts: [], modelsNetwork: false };
 
@@ -129,6 +130,12 @@ describe('a redeployment', () => {
     });
   });
 
+  it('believes no machine that it began to run before it was wanted', () => {
+    const state = begun();
+    apply(state, decideJoin(state, join(1, 1e300), true, t0 + 5));
+    expect(row(state).times.bootedMs).toBe(t0 + 1);
+  });
+
   it('is complete only when the new machine serves and the old one is proven gone, in either order', () => {
     const state = begun();
     apply(state, decideJoin(state, join(), true, t0 + 3));
@@ -197,6 +204,7 @@ describe('a redeployment', () => {
         decideLaunched(state, { ...machine, kind: 'launch', notBeforeMs: 0 }, 'm', t0 + 3),
       ).not.toHaveProperty('changes');
       for (const stop of [...state.effects.values()]) apply(state, decideStopped(state, stop, t0 + 4));
+      expect(decideJoin(state, join(), true, t0 + 5)).toMatchObject({ refusal: { code: 'generation-over' } });
       expect(row(state)).toMatchObject({ state: 'cancelled' });
       expect(currentMachine(state, state.slots.get('peer-1')!)).toMatchObject({
         state: 'stopped',
@@ -223,6 +231,18 @@ describe('a redeployment', () => {
       apply(state, decideCancelRedeployment(state, 'peer-1@2', t0 + 3));
       const machine = currentMachine(state, state.slots.get('peer-1')!);
       expect(commandsFor(state, machine, surroundings, t0)).toEqual([{ kind: 'stop', reason: 'drained' }]);
+    });
+
+    it('is left alone by the watchdog too', () => {
+      const state = serving();
+      const machine = { ...ask, slot: 'bootstrap-2' };
+      apply(state, decideRedeployment(state, machine, t0));
+      const joining = { ...join(), machine: { slot: 'bootstrap-2' as const, generation: 2 } };
+      apply(state, decideJoin(state, joining, true, t0 + 1));
+      apply(state, decideCancelRedeployment(state, 'bootstrap-2@2', t0 + 2));
+      const silent = new Set(['bootstrap-1', 'bootstrap-2', 'bootstrap-3']);
+      const { answer } = decideWatchdog(state, silent, t0, t0 + 3_600_000);
+      expect(answer?.victims.map(({ slot }) => slot)).toEqual(['bootstrap-1', 'bootstrap-3']);
     });
 
     it('is no more than that once it is over', () => {
