@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
 const benchmarks: Record<string, string> = {
+  healing: 'how fast a ring of bootstrap nodes notices a death and heals, in virtual time, beside memberlist',
   seam: '1 GiB file to file over loopback through the Host seam, beside the same without it',
   sim: 'how much of a world fits into one process on one core (parts: dht, swarm, all)',
   truth: 'small swarms on links that the kernel shapes (root), beside the same in the simulator',

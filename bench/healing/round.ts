@@ -6,8 +6,11 @@ import { RandomStream } from '@skep/sim';
 import type { TrafficFigures } from './traffic.ts';
 import { type Logged, RingWorld, type RingWorldOptions } from './world.ts';
 
-/** `kill`: a follower's process ends, which the launcher sees. `silence`: a follower is cut off. `leader`: as `kill`. */
-export const faultNames = ['kill', 'silence', 'leader'] as const;
+/**
+ * `kill`: a follower's process ends, which the launcher sees. `silence`: a follower is cut off. `leader`: as `kill`.
+ * `transfer`: the leader is asked to stop, and hands over.
+ */
+export const faultNames = ['kill', 'silence', 'leader', 'transfer'] as const;
 export type FaultName = (typeof faultNames)[number];
 
 /** Milliseconds from the fault; missing for what did not come about. */
@@ -16,7 +19,7 @@ export interface Round {
   readonly suspectedMs: number | undefined;
   /** The last survivor holds it dead, or has been told of the ring without it. */
   readonly agreedMs: number | undefined;
-  /** A survivor is elected; of a dead leader. */
+  /** A survivor is elected; of a leader that died or left. */
   readonly electedMs: number | undefined;
   /** It has the lease. */
   readonly leadsMs: number | undefined;
@@ -54,11 +57,14 @@ export async function playRound(fault: FaultName, options: RingWorldOptions): Pr
 
   const leader = await ring.leader();
   const followers = ring.machines().filter(({ ref }) => ref.slot !== leader);
-  const victim =
-    fault === 'leader' ? ring.machineIn(leader) : followers[Math.floor(random.float() * followers.length)]!;
+  const ofLeader = fault === 'leader' || fault === 'transfer';
+  const victim = ofLeader
+    ? ring.machineIn(leader)
+    : followers[Math.floor(random.float() * followers.length)]!;
   const { slot } = victim.ref;
   const fromMs = ring.nowMs;
   if (fault === 'silence') ring.cutOff(victim);
+  else if (fault === 'transfer') ring.fleet.terminate(victim);
   else ring.fleet.crash(victim, 'process');
   const replacedMs = await replacement(ring, slot, fromMs);
   await ring.pass(afterMs);
@@ -79,8 +85,8 @@ export async function playRound(fault: FaultName, options: RingWorldOptions): Pr
   return {
     suspectedMs: since(earliest(held)),
     agreedMs: since(agreement(logged, options.members - 1, name, versionWithout)),
-    electedMs: fault === 'leader' ? since(first('elected')) : undefined,
-    leadsMs: fault === 'leader' ? since(first('lease-granted')) : undefined,
+    electedMs: ofLeader ? since(first('elected')) : undefined,
+    leadsMs: ofLeader ? since(first('lease-granted')) : undefined,
     acceptedMs: since(accepted.find((event) => event.slot === slot)?.virtualMs),
     replacedMs: since(replacedMs),
     falseReplacements: accepted.filter((event) => event.slot !== slot).length,
@@ -112,7 +118,7 @@ function agreement(
   const knewAtMs = new Map<string, number>();
   for (const { slot, atMs, message, fields } of logged) {
     const knows =
-      (message === 'member-dead' && fields.member === member) ||
+      ((message === 'member-dead' || message === 'member-left') && fields.member === member) ||
       (message === 'configuration-adopted' && Number(fields.version) >= versionWithout);
     if (knows) knewAtMs.set(slot, Math.min(atMs, knewAtMs.get(slot) ?? atMs));
   }

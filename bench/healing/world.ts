@@ -12,6 +12,8 @@ export interface RingWorldOptions {
   readonly members: number;
   /** One way; a round trip takes twice this. */
   readonly latencyMs: number;
+  /** @default that of a cluster */
+  readonly graceMs?: number;
 }
 
 /** Something that a machine logged, at a virtual time. */
@@ -63,7 +65,13 @@ export class RingWorld {
   static async start(options: RingWorldOptions): Promise<RingWorld> {
     const ring = new RingWorld(options);
     await ring.world.complete(ring.#serve());
-    const body = { name: cluster, bootstrap: options.members, peers: 0 };
+    const { members, graceMs } = options;
+    const body = {
+      name: cluster,
+      bootstrap: members,
+      peers: 0,
+      ...(graceMs === undefined ? {} : { graceMs }),
+    };
     const { uid } = await ring.world.complete(ring.client.createCluster({ body }));
     ring.#uid = uid;
     while (!(await ring.#isUp())) {
