@@ -63,8 +63,12 @@ const mostTold = 1_000;
 
 /** A short name of a list of commands: equal exactly if they are. `hash` is SHA-256 to hexadecimal. */
 export function revisionOf(commands: readonly Command[], hash: (text: string) => string): string {
-  const text = JSON.stringify(commands, (key, value) => (namedOtherwise.has(key) ? true : value));
-  return hash(text).slice(0, 16);
+  const texts = commands.map((command) =>
+    command.kind === 'bootstrap-from'
+      ? command.addresses.map(({ host, port }) => `${host} ${port}`).join()
+      : JSON.stringify(command, (key, value) => (namedOtherwise.has(key) ? true : value)),
+  );
+  return hash(texts.join('\n')).slice(0, 16);
 }
 
 /** Only those that can answer: a change of this list is also the sign to ask them. */
