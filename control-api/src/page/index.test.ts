@@ -47,7 +47,7 @@ class Part {
 const partOf = (part: Part | string) => (typeof part === 'string' ? new Part('#text', part) : part);
 
 /** Runs the page; `fetch` answers it, `refresh` is what it does every few seconds. */
-function open(fetch: (path: string) => Response) {
+function open(fetch: (path: string) => Response, redeployments: readonly object[] = []) {
   const html = readFileSync(new URL('./index.html', import.meta.url), 'utf8');
   const script = /<script>([\s\S]*)<\/script>/.exec(html)![1]!;
   const byId = new Map<string, Part>();
@@ -59,7 +59,8 @@ function open(fetch: (path: string) => Response) {
       createTextNode: (text: string) => new Part('#text', text),
     },
     location: { hash: '#token=t' },
-    fetch: async (path: string) => fetch(path),
+    fetch: async (path: string) =>
+      path.endsWith('/redeployments') ? Response.json(redeployments) : fetch(path),
     setInterval: (call: () => void) => intervals.push(call),
     setTimeout: () => undefined,
     URLSearchParams,
@@ -105,6 +106,23 @@ it('shows the diagram while it is looked at, as an image that can run nothing', 
   // Nothing new has come.
   page.refresh();
   expect(drawings).toBe(1);
+});
+
+it('shows how machines were replaced', async () => {
+  const times = { askedMs: 1_000, acceptedMs: 1_000, servingMs: 2_500, goneMs: 1_012 };
+  const told = { cause: 'evidence', askedBy: 'bootstrap-1@1', attempts: 2, times };
+  const page = open(
+    (path) => {
+      if (path === '/v1/clusters') return Response.json([{ name: 'bees', uid: 'u1' }]);
+      return path.includes('/stream') ? new Response(eventOf('elected')) : Response.json({ term: 0 });
+    },
+    [{ id: 'peer-1@2', state: 'complete', ...told }],
+  );
+  await vi.waitFor(() =>
+    expect(page.part('redeployments').textContent).toBe(
+      'peer-1@2asked for by bootstrap-1@1completeattempt 2evidenceaccepted 0 ms, gone 12 ms, serving 1.50 s',
+    ),
+  );
 });
 
 it('takes a cluster whose name was used before for another one', async () => {
