@@ -106,17 +106,15 @@ function endure(
 }
 
 function knownDeaths(state: ClusterState) {
-  return [...state.slots.values()]
-    .map((slot) => ({ slot, machine: state.machines.get(machineKey(slot.slot, slot.generation)) }))
-    .filter(
-      ({ slot, machine }) =>
-        machine?.state === 'dead' && (slot.role === 'bootstrap' || state.about.spec.heal.includes(slot.role)),
-    )
-    .slice(0, mostTold)
-    .map(({ slot, machine }) => ({
-      machine: { slot: slot.slot, generation: slot.generation },
-      evidence: machine?.reason ?? 'exited',
-    }));
+  const deaths: { machine: MachineId; evidence: string }[] = [];
+  for (const { slot, generation, state: at, reason } of state.machines.values()) {
+    if (at !== 'dead' || deaths.length >= mostTold) continue;
+    const row = state.slots.get(slot);
+    if (row?.generation !== generation) continue;
+    if (row.role !== 'bootstrap' && !state.about.spec.heal.includes(row.role)) continue;
+    deaths.push({ machine: { slot, generation }, evidence: reason ?? 'exited' });
+  }
+  return deaths;
 }
 
 function silences(silent: readonly Silent[], now: number) {
