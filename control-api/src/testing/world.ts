@@ -132,7 +132,7 @@ export class PretendedAgent {
 
   async report(
     state: Report['state'] = 'serving',
-    options: { waitMs?: number; events?: AgentEvent[]; term?: number } = {},
+    options: { waitMs?: number; events?: AgentEvent[]; term?: number; ringVersion?: number } = {},
   ) {
     const { cluster, attempt } = this.launched.config;
     const answer = await this.client.report({
@@ -149,7 +149,14 @@ export class PretendedAgent {
         events: options.events ?? [],
         ...(options.term === undefined
           ? {}
-          : { ring: { role: 'follower', term: options.term, configurationVersion: 1, dead: [] } }),
+          : {
+              ring: {
+                role: 'follower',
+                term: options.term,
+                configurationVersion: options.ringVersion ?? 1,
+                dead: [],
+              },
+            }),
       },
     });
     this.revision = answer.revision;
