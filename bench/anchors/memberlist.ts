@@ -83,7 +83,8 @@ export class Memberlist {
       ['-test.v', '-test.timeout', '0', '-members', `${members}`, '-rounds', `${rounds}`, '-loss', `${loss}`, ...args],
       { encoding: 'utf8', maxBuffer: maxOutputBytes },
     );
-    if (status !== 0) throw new Error(`memberlist ended with ${status}: ${stderr}\n${stdout.slice(-2_000)}`);
+    if (status !== 0)
+      throw new Error(`memberlist ended with ${status}: ${stderr.slice(0, 500)}\n${stdout.slice(-500)}`);
     return stdout
       .split('\n')
       .filter((line) => line.startsWith('{'))

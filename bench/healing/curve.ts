@@ -74,7 +74,7 @@ export function describeCurve(points: readonly CurvePoint[]): string {
     seconds(healWorstMs),
     ...weathers.map(({ replacements, verdicts, nodeHours }) =>
       replacements === 0 && verdicts === 0
-        ? `none in ${Math.round(nodeHours).toLocaleString('en-US')} h`
+        ? `none in ${Number(nodeHours.toPrecision(3)).toLocaleString('en-US')} h`
         : `${rate(replacements / nodeHours)} (${rate(verdicts / nodeHours)})`,
     ),
   ]);
