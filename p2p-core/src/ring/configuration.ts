@@ -86,12 +86,37 @@ export function replacesConfiguration(current: RingConfiguration, next: RingConf
 }
 
 export function findMember(configuration: RingConfiguration, member: MemberId): RingMember | undefined {
-  return configuration.members.find((candidate) => sameMember(candidate, member));
+  const found = memberInSlot(configuration, member.slot);
+  return found?.generation === member.generation ? found : undefined;
+}
+
+/** Whatever generation of `slot` belongs to the ring. */
+export function memberInSlot(configuration: RingConfiguration, slot: string): RingMember | undefined {
+  return indexOf(configuration).bySlot.get(slot);
 }
 
 /** How many votes elect: more than half of all configured voters, dead ones counted. */
 export function majorityOf(configuration: RingConfiguration): number {
-  return Math.floor(configuration.members.filter((member) => member.voter).length / 2) + 1;
+  return indexOf(configuration).majority;
+}
+
+interface Index {
+  readonly bySlot: ReadonlyMap<string, RingMember>;
+  readonly majority: number;
+}
+
+/** Looked into for every datagram; a configuration never changes, so this is made once. */
+const indexes = new WeakMap<RingConfiguration, Index>();
+
+function indexOf(configuration: RingConfiguration): Index {
+  let index = indexes.get(configuration);
+  if (index === undefined) {
+    const { members } = configuration;
+    const bySlot = new Map(members.map((member) => [member.slot, member]));
+    index = { bySlot, majority: Math.floor(members.filter(({ voter }) => voter).length / 2) + 1 };
+    indexes.set(configuration, index);
+  }
+  return index;
 }
 
 /** The members in ring order (by slot name) from the one after `self`, without `self`'s own slot. */

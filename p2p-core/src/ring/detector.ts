@@ -1,41 +1,46 @@
 /**
- * Failure detector of the ring: SWIM (Das, Gupta, Motivala 2002) with Lifeguard's self-awareness
- * (Dadgar, Phillips, Currey 2018), as a pure machine that is told the time and returns what to do.
+ * Failure detector of the ring: SWIM (Das, Gupta, Motivala 2002) with Lifeguard's refinements (Dadgar, Phillips,
+ * Currey 2018), as a pure machine that is told the time and returns what to do.
  *
- * A node pings its next few successors each interval. One that stays silent is probed through others, and a
- * connection to it is tried, since a refusal proves that its process is gone. Still silent, it is suspected;
- * and only once its silence has lasted the whole grace is it called dead. A member that hears of its own
- * suspicion refutes it with a higher incarnation.
+ * A member that does not answer this node, nor others in its place, is suspected, and the suspicion is told with its
+ * age and its accuser. It is called dead only once nobody has heard it for the whole grace, this node itself has asked
+ * in vain, and others say the same; alone, a node waits longer. A member that hears of its own suspicion refutes it
+ * with a higher incarnation, and every message to it says that it is suspected. A connection is tried too, since a refusal proves
+ * that its process is gone: such evidence counts at once, and is passed on at once.
  *
- * A node also doubts itself. If its own clock jumped, it was the one that was away, and that time counts
- * against nobody; if none of its probes is answered, it waits longer; if it hears nobody at all (and no
- * lease proves it connected), it calls nobody dead. Another node's word that someone is silent counts as suspicion only,
- * unless this node has not heard the member for the grace either, and for nothing if it was heard just now. A member never heard of is still
- * starting: its silence means nothing.
+ * A node also doubts itself. If it was woken late, it was the one that was away: that time counts against nobody, and it
+ * says that it lives before anyone asks. If none of its probes is answered, it waits longer; if it hears nobody at all
+ * (and no lease proves it connected), it calls nobody dead. A member never heard of is still starting: its silence means nothing.
  */
-import type { Address } from '../host/index.ts';
-import { findMember, type RingConfiguration, successorsOf } from './configuration.ts';
-import {
-  type Claim,
-  formatMember,
-  isDead,
-  type MemberId,
-  outranks,
-  type Standing,
-  sameMember,
-} from './member.ts';
+import type { Address, Random } from '../host/index.ts';
+import { digestOf, pagesOf } from './anti-entropy.ts';
+import { type RingConfiguration, successorsOf } from './configuration.ts';
+import { Dissemination } from './dissemination.ts';
+import { type Claim, formatMember, type MemberId, outranks, type Standing, sameMember } from './member.ts';
 import { claimBytes, GOSSIP_BYTES, type RingMessage } from './messages.ts';
+import { isUp, newPeer, notSilent, type Peer } from './peer.ts';
+import { MAX_DISTRUST, Prober } from './prober.ts';
+import type { RoundTrips } from './round-trips.ts';
+import { Suspicion } from './suspicion.ts';
 import type { RingTiming } from './timing.ts';
 
 export type DetectorOutput =
-  | { readonly type: 'send'; readonly to: MemberId; readonly message: RingMessage }
+  /** `claims` are what it carries, instead of the news. */
+  | {
+      readonly type: 'send';
+      readonly to: MemberId;
+      readonly message: RingMessage;
+      readonly claims?: readonly Claim[];
+    }
   | { readonly type: 'connect'; readonly member: MemberId; readonly address: Address }
   | {
       readonly type: 'changed';
       readonly member: MemberId;
       readonly incarnation: number;
       readonly standing: Standing;
-      readonly before: Standing;
+      /** Of a verdict by silence: how many others had said so, and how long it was. */
+      readonly confirmations?: number;
+      readonly silentMs?: number;
     };
 
 export interface DetectorOptions {
@@ -46,64 +51,65 @@ export interface DetectorOptions {
   readonly connectForEvidence: boolean;
 }
 
-/** Successors probed each interval, beside one other member in turn. */
-const FANOUT = 3;
-/** Members asked to probe a silent one. */
-const RELAYS = 3;
-const MAX_DISTRUST = 4;
-/** Probes made on behalf of others that may be open at once. */
-const MAX_RELAYED = 256;
-
-interface Peer {
-  readonly id: MemberId;
-  address: Address;
-  incarnation: number;
-  standing: Standing;
-  /** Heard by this node, or by one that gossiped of it. */
-  known: boolean;
-  lastHeardMs: number;
-  /** When the first of the probes was sent that have gone unanswered since it was last heard. */
-  silentSinceMs: number | undefined;
-  lastConnectMs: number;
-  /** How often the present claim was gossiped; the freshest go first. */
-  toldTimes: number;
+/** A dead member, as the leader has it redeployed. */
+export interface Death {
+  readonly member: MemberId;
+  readonly cause: 'evidence' | 'silence';
+  /** Of a silence: how long it lasts by now. */
+  readonly silentMs?: number;
 }
 
-interface Probe {
-  readonly target: string;
-  sentMs: number;
-  indirect: boolean;
-}
-
-interface RelayedProbe {
-  readonly origin: MemberId;
-  readonly originSeq: number;
-  readonly untilMs: number;
-}
+/** Claims ride on this many messages, times the logarithm of the ring's size (memberlist's and SWIM's lambda). */
+const TOLD_FACTOR = 3;
+/** Others' suspicions that bring the wait down from its longest to the grace. */
+const CONFIRMATIONS = 3;
+/** Of the grace, without any confirmation. */
+const LONGEST_GRACES = 1.4;
+/** Who learns a death by evidence tells so many others at once; the rest hear it on what is sent anyway. */
+const SPREAD = 3;
+/** Pings of a leader's last call, in this time before the grace is over. */
+const LAST_CALL_PINGS = 8;
+const LAST_CALL_MS = 1_000;
 
 export class Detector {
   readonly #self: MemberId;
+  readonly #random: Random;
   readonly #timing: RingTiming;
   readonly #connectForEvidence: boolean;
+  readonly #prober: Prober;
+  readonly #news: Dissemination;
   #peers = new Map<string, Peer>();
-  readonly #probes = new Map<number, Probe>();
-  readonly #relayed = new Map<number, RelayedProbe>();
+  /** Of them, those that are suspect or dead. */
+  readonly #doubtful = new Set<Peer>();
   #incarnation = 0;
   #left = false;
-  #seq = 0;
-  /** Lifeguard's local health: 0 trusts itself; each step slows its judgement. */
-  #distrust = 0;
-  #lastTickMs: number | undefined;
-  #roundStartMs = Number.NEGATIVE_INFINITY;
-  #roundTargets: string[] = [];
-  #turn = 0;
+  /** This node may act as the leader: its lease proves it connected, and it makes last calls. */
+  #acting = false;
+  #heardMs = Number.NEGATIVE_INFINITY;
+  #judgedMs = Number.NEGATIVE_INFINITY;
+  #nextSyncMs = Number.POSITIVE_INFINITY;
+  #spreads = false;
   #outputs: DetectorOutput[] = [];
 
-  constructor(options: DetectorOptions) {
+  constructor({ random }: { readonly random: Random }, options: DetectorOptions) {
     this.#self = options.self;
+    this.#random = random;
     this.#timing = options.timing;
     this.#connectForEvidence = options.connectForEvidence;
+    this.#news = new Dissemination({
+      copies: () => TOLD_FACTOR * Math.ceil(Math.log2(this.#peers.size + 2)),
+    });
+    const listener = {
+      send: (to: MemberId, message: RingMessage) => this.#send(to, message),
+      unanswered: (now: number, peer: Peer, sinceMs: number) => this.#unanswered(now, peer, sinceMs),
+      failed: (now: number, peer: Peer) => this.#failed(now, peer),
+    };
+    this.#prober = new Prober({ random, listener }, options.timing);
     this.configure(options.configuration);
+  }
+
+  get roundTrips(): RoundTrips {
+    return this.#prober.roundTrips;
   }
 
   /** Takes up the members of `configuration`; what was known of a generation that goes on is kept. */
@@ -115,110 +121,135 @@ export class Detector {
       if (held !== undefined) held.address = member.address;
       peers.set(key, held ?? newPeer(member));
     }
-    this.#peers = peers;
-    for (const [seq, probe] of this.#probes) if (!peers.has(probe.target)) this.#probes.delete(seq);
-    for (const [seq, relay] of this.#relayed) {
-      if (findMember(configuration, relay.origin) === undefined) this.#relayed.delete(seq);
+    for (const [key, peer] of this.#peers) {
+      if (peers.has(key)) continue;
+      this.#doubtful.delete(peer);
+      this.#news.forget(peer.id);
     }
+    this.#peers = peers;
+    this.#prober.configure([...peers.values()]);
   }
 
-  /** `leading`: probe everyone, for the probes are the heartbeats. `connected`: a lease proves that this node is reachable. */
-  tick(now: number, { leading, connected }: { leading: boolean; connected: boolean }): DetectorOutput[] {
+  /** When `wake` is due; a later wake means that this node stood still. */
+  nextDueMs(): number {
+    if (this.#left) return Number.POSITIVE_INFINITY;
+    let dueMs = Math.min(this.#prober.nextDueMs(), this.#nextSyncMs);
+    for (const peer of this.#doubtful) {
+      if (peer.standing === 'dead') continue;
+      const verdictMs = this.#verdictMs(peer, this.#prober.distrust);
+      // One that was due before, and not passed, waits for something to be heard.
+      if (peer.standing === 'suspect' && verdictMs > this.#judgedMs) dueMs = Math.min(dueMs, verdictMs);
+      if (this.#acting) dueMs = Math.min(dueMs, this.#nextCallMs(peer));
+    }
+    return dueMs;
+  }
+
+  /** `acting`: this node leads, and its lease is good. */
+  wake(now: number, acting: boolean): DetectorOutput[] {
     if (this.#left) return [];
-    this.#forgiveOwnAbsence(now);
-    this.#judgeProbes(now);
-    this.#judgeSilences(now, connected);
-    if (now - this.#roundStartMs >= this.#timing.probeIntervalMs) this.#startRound(now, leading);
-    for (const [seq, relay] of this.#relayed) if (now >= relay.untilMs) this.#relayed.delete(seq);
+    this.#acting = acting;
+    this.#prober.wake(now, this.#suspects());
+    this.#judge(now);
+    if (this.#acting) for (const peer of this.#doubtful) this.#callLast(now, peer);
+    if (now >= this.#nextSyncMs) this.#sync(now);
+    return this.#take();
+  }
+
+  /** This node stood still for `awayMs`: shifts every measure of others' silence, and tells that it is back. */
+  wasAway(now: number, awayMs: number): DetectorOutput[] {
+    if (this.#left) return [];
+    this.#prober.forgive(now, awayMs);
+    for (const peer of this.#peers.values()) {
+      peer.lastHeardMs = Math.min(now, peer.lastHeardMs + awayMs);
+      peer.lastCall = undefined;
+      if (peer.silentSinceMs !== undefined) peer.silentSinceMs = Math.min(now, peer.silentSinceMs + awayMs);
+      peer.suspicion?.startsLater(Math.min(now, peer.suspicion.sinceMs + awayMs));
+    }
+    this.#incarnation += 1;
+    this.#news.put(now, this.#ownClaim());
+    this.#tell(this.#prober.draw(Math.ceil(Math.log2(this.#peers.size + 1)) + 2));
     return this.#take();
   }
 
   /** An authentic message of `from` has come, with `claims`. Call before its own content is looked at. */
   heard(now: number, from: MemberId, claims: readonly Claim[]): DetectorOutput[] {
     const peer = this.#peers.get(formatMember(from));
-    if (peer !== undefined) notSilent(peer, now);
+    if (peer !== undefined) {
+      if (this.#heardMs === Number.NEGATIVE_INFINITY) this.#sendSync(now, peer);
+      this.#heardMs = now;
+      notSilent(peer, now);
+    }
     for (const claim of claims) this.#merge(now, claim);
     return this.#take();
   }
 
   receive(now: number, from: MemberId, message: RingMessage): DetectorOutput[] {
     if (this.#left) return [];
+    const peer = this.#peers.get(formatMember(from));
     switch (message.kind) {
       case 'ping':
         this.#send(from, { kind: 'ack', seq: message.seq });
         break;
       case 'ack':
-        this.#acknowledged(from, message.seq);
+        if (peer !== undefined) this.#prober.acknowledged(now, peer, message.seq);
         break;
       case 'ping-request': {
         const target = this.#peers.get(formatMember(message.member));
-        if (target === undefined || this.#relayed.size >= MAX_RELAYED) break;
-        this.#seq += 1;
-        const untilMs = now + 2 * this.#timing.probeIntervalMs;
-        this.#relayed.set(this.#seq, { origin: from, originSeq: message.seq, untilMs });
-        this.#send(target.id, { kind: 'ping', seq: this.#seq });
+        if (target !== undefined) this.#prober.relay(now, from, message.seq, target);
         break;
       }
       case 'vouch': {
-        const probe = this.#probes.get(message.seq);
         const target = this.#peers.get(formatMember(message.member));
-        if (probe === undefined || target === undefined || probe.target !== formatMember(target.id)) break;
-        this.#probes.delete(message.seq);
-        notSilent(target, now);
+        if (target !== undefined && this.#prober.vouched(target, message.seq)) notSilent(target, now);
         break;
       }
+      case 'sync':
+        if (message.digest !== this.#digest()) this.#sendPages(now, from, true);
+        break;
+      case 'sync-page':
+        if (message.wanted) this.#sendPages(now, from, false);
+        break;
     }
     return this.#take();
   }
 
   /**
-   * Positive evidence that `member` has died. Everyone is told at once. `startedMs` is given for evidence
-   * that means nothing of a member never heard, or heard since that time: a refused connection.
+   * Positive evidence that `member` has died. `startedMs` is given for evidence that means nothing of a
+   * member never heard, or heard since that time: a refused connection.
    */
   observeDeath(now: number, member: MemberId, startedMs?: number): DetectorOutput[] {
     const peer = this.#peers.get(formatMember(member));
     if (peer === undefined || peer.standing === 'dead' || peer.standing === 'left') return [];
     if (startedMs !== undefined && (!peer.known || peer.lastHeardMs >= startedMs)) return [];
     peer.known = true;
-    this.#change(peer, peer.incarnation, 'dead');
-    return this.announce(now);
-  }
-
-  /** Tells all now what would else ride on the next probes: a death, or that this node leads or leads no more. */
-  announce(now: number): DetectorOutput[] {
-    for (const peer of this.#peers.values()) if (isUp(peer)) this.#probe(now, peer);
+    this.#change(now, peer, peer.incarnation, 'dead');
     return this.#take();
   }
 
-  /** Tells all that this node goes, on purpose; it stays quiet afterwards. */
-  leave(now: number): DetectorOutput[] {
-    const outputs = this.announce(now);
-    this.#left = true;
-    return outputs;
+  /** Tells all at once what would else ride on the next messages to them. */
+  tell(): DetectorOutput[] {
+    // Who is leaving waits to hear that another leads.
+    this.#tell([...this.#peers.values()].filter((peer) => isUp(peer) || peer.standing === 'left'));
+    return this.#take();
   }
 
-  /** Claims to ride on a datagram to `to`: of itself, of the recipient if it has something to refute, then the least told. */
-  gossip(to: MemberId): Claim[] {
-    const own: Claim = {
-      member: this.#self,
-      incarnation: this.#incarnation,
-      standing: this.#left ? 'left' : 'alive',
-    };
-    const claims = [own];
-    let room = GOSSIP_BYTES - claimBytes(own);
-    const recipient = formatMember(to);
-    const priority = (peer: Peer) =>
-      formatMember(peer.id) === recipient && peer.standing !== 'alive' ? -1 : peer.toldTimes;
-    const peers = [...this.#peers.values()].filter((peer) => peer.known);
-    peers.sort((a, b) => priority(a) - priority(b));
-    for (const peer of peers) {
-      const claim = { member: peer.id, incarnation: peer.incarnation, standing: peer.standing };
-      room -= claimBytes(claim);
-      if (room < 0) break;
-      peer.toldTimes += 1;
-      claims.push(claim);
-    }
-    return claims;
+  /** This node goes, on purpose: it says so in whatever it still sends, and watches nobody. */
+  leave(): void {
+    this.#left = true;
+  }
+
+  /** What a message to `to` carries: what `to` must refute, what its sender says of itself, and news. */
+  gossip(now: number, to: MemberId, about?: MemberId): Claim[] {
+    const claims: Claim[] = [];
+    const recipient = this.#peers.get(formatMember(to));
+    if (recipient !== undefined && recipient.standing !== 'alive') claims.push(this.#claimOf(now, recipient));
+    if (this.#left) claims.push(this.#ownClaim());
+    const subject = about && this.#peers.get(formatMember(about));
+    if (subject !== undefined && subject !== recipient) claims.push(this.#claimOf(now, subject));
+    if (this.#news.isEmpty) return claims;
+    let room = GOSSIP_BYTES;
+    for (const claim of claims) room -= claimBytes(claim);
+    return [...claims, ...this.#news.take(now, to, room)];
   }
 
   /** Undefined for who is not a member; this node itself is alive until it leaves. */
@@ -227,7 +258,12 @@ export class Detector {
     return this.#peers.get(formatMember(member))?.standing;
   }
 
-  /** Every other member, as held now. */
+  /** Whether `member` was ever heard, by this node or another. */
+  knows(member: MemberId): boolean {
+    return this.#peers.get(formatMember(member))?.known === true;
+  }
+
+  /** Every other member, as held now, in ring order. */
   claims(): Claim[] {
     return [...this.#peers.values()].map(({ id, incarnation, standing }) => ({
       member: id,
@@ -236,185 +272,225 @@ export class Detector {
     }));
   }
 
-  /** A late tick means that this node stood still: shifts every measure of others' silence by that time. */
-  #forgiveOwnAbsence(now: number): void {
-    const awayMs = this.#lastTickMs === undefined ? 0 : now - this.#lastTickMs - this.#timing.tickMs;
-    this.#lastTickMs = now;
-    if (awayMs < this.#timing.probeIntervalMs / 2) return;
-    const missedRounds = Math.ceil(awayMs / this.#timing.probeIntervalMs);
-    this.#distrust = Math.min(MAX_DISTRUST, this.#distrust + missedRounds);
-    for (const probe of this.#probes.values()) probe.sentMs = Math.min(now, probe.sentMs + awayMs);
-    for (const peer of this.#peers.values()) {
-      peer.lastHeardMs = Math.min(now, peer.lastHeardMs + awayMs);
-      if (peer.silentSinceMs !== undefined) peer.silentSinceMs = Math.min(now, peer.silentSinceMs + awayMs);
-    }
-  }
-
-  #judgeProbes(now: number): void {
-    const { probeTimeoutMs, probeIntervalMs } = this.#timing;
-    const patience = 1 + this.#distrust;
-    for (const [seq, probe] of this.#probes) {
-      const peer = this.#peers.get(probe.target)!;
-      if (peer.lastHeardMs > probe.sentMs) {
-        this.#probes.delete(seq);
-      } else if (now - probe.sentMs >= probeIntervalMs * patience) {
-        this.#probes.delete(seq);
-        if (peer.known && peer.standing === 'alive') this.#change(peer, peer.incarnation, 'suspect');
-      } else if (!probe.indirect && now - probe.sentMs >= probeTimeoutMs * patience) {
-        probe.indirect = true;
-        if (!peer.known) continue;
-        peer.silentSinceMs ??= probe.sentMs;
-        this.#askOthers(seq, peer);
-        this.#seekEvidence(now, peer);
+  /** The members to be redeployed: dead by evidence, or by a silence in which this node's last call was in vain too. */
+  *deaths(now: number): Iterable<Death> {
+    for (const peer of this.#doubtful) {
+      if (peer.standing === 'dead') yield { member: peer.id, cause: 'evidence' };
+      else if (peer.standing === 'silent' && this.#calledInVain(now, peer)) {
+        const silentMs = Math.round(now - this.#silenceStartMs(peer));
+        yield { member: peer.id, cause: 'silence', silentMs };
       }
     }
   }
 
-  #askOthers(seq: number, silent: Peer): void {
-    let relays = 0;
+  // ---- probes
+
+  *#suspects(): Iterable<Peer> {
     for (const peer of this.#peers.values()) {
-      if (peer === silent || peer.standing !== 'alive' || !peer.known) continue;
-      this.#send(peer.id, { kind: 'ping-request', seq, member: silent.id });
-      relays += 1;
-      if (relays === RELAYS) return;
+      if (peer.standing === 'suspect' || (peer.silentSinceMs !== undefined && isUp(peer))) yield peer;
     }
   }
 
-  #seekEvidence(now: number, peer: Peer): void {
-    if (!this.#connectForEvidence || peer.standing === 'dead' || peer.standing === 'left') return;
-    if (now - peer.lastConnectMs < this.#timing.connectIntervalMs) return;
+  #unanswered(now: number, peer: Peer, sinceMs: number): void {
+    peer.silentSinceMs ??= sinceMs;
+    if (!this.#connectForEvidence || now - peer.lastConnectMs < this.#timing.connectIntervalMs) return;
     peer.lastConnectMs = now;
     this.#outputs.push({ type: 'connect', member: peer.id, address: peer.address });
   }
 
-  #judgeSilences(now: number, connected: boolean): void {
-    const { graceMs, probeIntervalMs } = this.#timing;
-    const patienceMs = graceMs * (1 + this.#distrust / MAX_DISTRUST);
-    let hearsSomeone = connected;
-    for (const peer of this.#peers.values()) hearsSomeone ||= now - peer.lastHeardMs <= 3 * probeIntervalMs;
+  #failed(now: number, peer: Peer): void {
+    if (!peer.known || peer.silentSinceMs === undefined) return;
+    if (peer.standing === 'alive') this.#suspect(now, peer, peer.incarnation, peer.silentSinceMs);
+    if (peer.standing === 'suspect') this.#accuse(now, peer, this.#self);
+  }
+
+  // ---- judgement
+
+  #suspect(now: number, peer: Peer, incarnation: number, sinceMs: number): void {
+    const { graceMs } = this.#timing;
+    // Neither this node nor the suspect can confirm.
+    const wanted = Math.min(CONFIRMATIONS, this.#peers.size - 1);
+    peer.suspicion = new Suspicion({ sinceMs, minMs: graceMs, maxMs: LONGEST_GRACES * graceMs, wanted });
+    this.#change(now, peer, incarnation, 'suspect');
+  }
+
+  /** Accusations are told on while they matter. */
+  #accuse(now: number, peer: Peer, accuser: MemberId): void {
+    if (peer.suspicion?.confirm(formatMember(accuser)))
+      this.#news.put(now, this.#claimOf(now, peer, accuser));
+  }
+
+  /** Since when nobody has heard a suspect, as far as this node knows. */
+  #silenceStartMs(peer: Peer): number {
+    return Math.max(peer.lastHeardMs, peer.suspicion?.sinceMs ?? Number.NEGATIVE_INFINITY);
+  }
+
+  #verdictMs(peer: Peer, distrust: number): number {
+    const timeoutMs = peer.suspicion?.timeoutMs ?? Number.POSITIVE_INFINITY;
+    return this.#silenceStartMs(peer) + timeoutMs * (1 + distrust / MAX_DISTRUST);
+  }
+
+  #judge(now: number): void {
+    this.#judgedMs = now;
+    const hearsSomeone = this.#acting || now - this.#heardMs <= 3 * this.#timing.probeIntervalMs;
     if (!hearsSomeone) return;
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#doubtful) {
+      // Not by hearsay alone: this node must have asked in vain itself.
       if (peer.standing !== 'suspect' || peer.silentSinceMs === undefined) continue;
-      if (now - peer.silentSinceMs >= patienceMs) this.#change(peer, peer.incarnation, 'silent');
+      if (now >= this.#verdictMs(peer, this.#prober.distrust))
+        this.#change(now, peer, peer.incarnation, 'silent');
     }
   }
 
-  #startRound(now: number, leading: boolean): void {
-    if (this.#roundTargets.length > 0) {
-      const answered = this.#roundTargets.some((key) => {
-        const peer = this.#peers.get(key);
-        return peer !== undefined && peer.lastHeardMs >= this.#roundStartMs;
-      });
-      this.#distrust = answered
-        ? Math.max(0, this.#distrust - 1)
-        : Math.min(MAX_DISTRUST, this.#distrust + 1);
-    }
-    this.#roundStartMs = now;
-    const all = [...this.#peers.values()];
-    const up = all.filter(isUp);
-    const targets = leading ? up : up.slice(0, FANOUT);
-    const others = all.filter((peer) => !targets.includes(peer));
-    for (const peer of targets) this.#probe(now, peer);
-    this.#roundTargets = targets.filter((peer) => peer.known).map((peer) => formatMember(peer.id));
-    // Far members and dead ones are met in turn: one may have come back, or never have been away.
-    if (others.length > 0) {
-      this.#turn += 1;
-      this.#probe(now, others[this.#turn % others.length]!);
-    }
+  #nextCallMs(peer: Peer): number {
+    if (peer.standing === 'suspect' && peer.silentSinceMs === undefined) return Number.POSITIVE_INFINITY;
+    const call = peer.lastCall;
+    if (call === undefined) return this.#verdictMs(peer, 0) - LAST_CALL_MS;
+    return call.sent <= LAST_CALL_PINGS ? call.nextMs : Number.POSITIVE_INFINITY;
   }
 
-  #probe(now: number, peer: Peer): void {
-    this.#seq += 1;
-    this.#probes.set(this.#seq, { target: formatMember(peer.id), sentMs: now, indirect: false });
-    this.#send(peer.id, { kind: 'ping', seq: this.#seq });
+  #callLast(now: number, peer: Peer): void {
+    if (peer.standing === 'dead' || now < this.#nextCallMs(peer)) return;
+    peer.lastCall ??= { sent: 0, nextMs: now };
+    const call = peer.lastCall;
+    call.sent += 1;
+    call.nextMs = now + LAST_CALL_MS / LAST_CALL_PINGS;
+    // After the last ping its answer is waited for.
+    if (call.sent === LAST_CALL_PINGS) call.nextMs = now + this.roundTrips.timeoutMs(peer.id);
+    if (call.sent <= LAST_CALL_PINGS) this.#prober.call(peer);
   }
 
-  #acknowledged(from: MemberId, seq: number): void {
-    const relay = this.#relayed.get(seq);
-    if (relay !== undefined) {
-      this.#relayed.delete(seq);
-      this.#send(relay.origin, { kind: 'vouch', seq: relay.originSeq, member: from });
-    }
-    if (this.#probes.get(seq)?.target === formatMember(from)) this.#probes.delete(seq);
+  #calledInVain(now: number, peer: Peer): boolean {
+    const call = peer.lastCall;
+    return call !== undefined && call.sent >= LAST_CALL_PINGS && now >= call.nextMs;
   }
+
+  // ---- claims
 
   #merge(now: number, claim: Claim): void {
     if (sameMember(claim.member, this.#self)) {
-      this.#answerForSelf(claim);
+      this.#answerForSelf(now, claim);
       return;
     }
     const peer = this.#peers.get(formatMember(claim.member));
     if (peer === undefined) return;
     peer.known = true;
-    const sinceHeardMs = now - peer.lastHeardMs;
-    let { standing } = claim;
-    if (standing === 'suspect' || standing === 'silent') {
-      // Own ears are better evidence than another's silence.
-      if (sinceHeardMs < 2 * this.#timing.probeIntervalMs) return;
-      if (sinceHeardMs < this.#timing.graceMs) standing = 'suspect';
-    }
-    // It has refuted the silence that this node remembers: that must not count when the next one begins.
-    if (standing === 'alive' && claim.incarnation > peer.incarnation) peer.silentSinceMs = undefined;
-    if (outranks({ ...claim, standing }, peer)) this.#change(peer, claim.incarnation, standing);
+    if (claim.standing === 'suspect' || claim.standing === 'silent') this.#accused(now, peer, claim);
+    else if (outranks(claim, peer)) this.#change(now, peer, claim.incarnation, claim.standing);
   }
 
-  #answerForSelf(claim: Claim): void {
+  /** Another's word that `peer` is silent, be it long enough for a verdict, makes it suspect here and no more. */
+  #accused(now: number, peer: Peer, claim: Claim): void {
+    if (claim.incarnation < peer.incarnation || claim.accuser === undefined) return;
+    // Own ears are better evidence than another's silence.
+    if (now - peer.lastHeardMs < 2 * this.#timing.probeIntervalMs) return;
+    const sinceMs = Math.max(now - (claim.silentMs ?? 0), peer.lastHeardMs);
+    if (claim.incarnation > peer.incarnation || peer.standing === 'alive') {
+      this.#suspect(now, peer, claim.incarnation, sinceMs);
+    } else if (peer.standing === 'suspect') peer.suspicion?.startsLater(sinceMs);
+    else return;
+    this.#accuse(now, peer, claim.accuser);
+  }
+
+  #answerForSelf(now: number, claim: Claim): void {
     if (this.#left) return;
     if (claim.standing === 'alive') {
       this.#incarnation = Math.max(this.#incarnation, claim.incarnation);
     } else if (claim.incarnation >= this.#incarnation) {
       this.#incarnation = claim.incarnation + 1;
-      this.#outputs.push({
-        type: 'changed',
-        member: this.#self,
-        incarnation: this.#incarnation,
-        standing: 'alive',
-        before: claim.standing,
-      });
+      this.#news.put(now, this.#ownClaim());
+      const incarnation = this.#incarnation;
+      this.#outputs.push({ type: 'changed', member: this.#self, incarnation, standing: 'alive' });
     }
   }
 
-  #change(peer: Peer, incarnation: number, standing: Standing): void {
+  #change(now: number, peer: Peer, incarnation: number, standing: Standing): void {
     const before = peer.standing;
     peer.incarnation = incarnation;
     peer.standing = standing;
-    peer.toldTimes = 0;
-    if (standing !== before) {
-      this.#outputs.push({ type: 'changed', member: peer.id, incarnation, standing, before });
+    if (standing === 'alive' || standing === 'left') this.#doubtful.delete(peer);
+    else this.#doubtful.add(peer);
+    if (standing === 'alive') {
+      // It has refuted the silence that this node remembers: that must not count when the next one begins.
+      peer.suspicion = undefined;
+      peer.silentSinceMs = undefined;
+      peer.lastCall = undefined;
     }
+    if (standing === 'dead') this.#spreads = true;
+    // Suspicions are told by their accusers' names.
+    if (standing !== 'suspect') this.#news.put(now, this.#claimOf(now, peer));
+    if (standing === before) return;
+    const verdict =
+      standing === 'silent'
+        ? {
+            confirmations: peer.suspicion?.confirmations ?? 0,
+            silentMs: Math.round(now - this.#silenceStartMs(peer)),
+          }
+        : {};
+    this.#outputs.push({ type: 'changed', member: peer.id, incarnation, standing, ...verdict });
+  }
+
+  #claimOf(now: number, peer: Peer, accuser: MemberId = this.#self): Claim {
+    const { id: member, incarnation, standing } = peer;
+    if (standing !== 'suspect' && standing !== 'silent') return { member, incarnation, standing };
+    const silentMs = Math.max(0, Math.floor(now - this.#silenceStartMs(peer)));
+    return { member, incarnation, standing, accuser, silentMs };
+  }
+
+  #ownClaim(): Claim {
+    return {
+      member: this.#self,
+      incarnation: this.#incarnation,
+      standing: this.#left ? 'left' : 'alive',
+    };
+  }
+
+  // ---- anti-entropy
+
+  *#allClaims(now: number): Iterable<Claim> {
+    yield this.#ownClaim();
+    for (const peer of this.#peers.values()) yield this.#claimOf(now, peer);
+  }
+
+  #digest(): number {
+    return digestOf(this.#allClaims(0));
+  }
+
+  #sync(now: number): void {
+    const [peer] = this.#prober.draw(1);
+    if (peer !== undefined) this.#sendSync(now, peer);
+    else this.#nextSyncMs = now + this.#timing.syncIntervalMs;
+  }
+
+  #sendSync(now: number, peer: Peer): void {
+    // Not all at the same time.
+    this.#nextSyncMs = now + this.#timing.syncIntervalMs * (0.75 + this.#random.float() / 2);
+    this.#send(peer.id, { kind: 'sync', digest: this.#digest() });
+  }
+
+  #sendPages(now: number, to: MemberId, wanted: boolean): void {
+    const pages = pagesOf(this.#allClaims(now), GOSSIP_BYTES);
+    pages.forEach((claims, index) => {
+      const message: RingMessage = { kind: 'sync-page', wanted: wanted && index === pages.length - 1 };
+      this.#outputs.push({ type: 'send', to, message, claims });
+    });
   }
 
   #send(to: MemberId, message: RingMessage): void {
     this.#outputs.push({ type: 'send', to, message });
   }
 
+  #tell(listeners: readonly Peer[]): void {
+    for (const peer of listeners) this.#send(peer.id, { kind: 'news' });
+  }
+
   #take(): DetectorOutput[] {
+    if (this.#spreads) {
+      this.#spreads = false;
+      this.#tell(this.#prober.draw(SPREAD));
+    }
     const outputs = this.#outputs;
     this.#outputs = [];
     return outputs;
   }
-}
-
-function newPeer({ slot, generation, address }: MemberId & { address: Address }): Peer {
-  return {
-    id: { slot, generation },
-    address,
-    incarnation: 0,
-    standing: 'alive',
-    known: false,
-    lastHeardMs: Number.NEGATIVE_INFINITY,
-    silentSinceMs: undefined,
-    lastConnectMs: Number.NEGATIVE_INFINITY,
-    toldTimes: 0,
-  };
-}
-
-function notSilent(peer: Peer, now: number): void {
-  peer.lastHeardMs = now;
-  peer.silentSinceMs = undefined;
-  peer.known = true;
-}
-
-function isUp(peer: Peer): boolean {
-  return !isDead(peer.standing) && peer.standing !== 'left';
 }

@@ -5,8 +5,9 @@
  * Each term has at most one node elected, because a voter votes once a term, and says so only after the vote
  * is on disk: everything said after a `persist` is held back until `persisted` is told. A pre-vote asks first
  * who would vote, so that a node cut off raises nobody's term. A voter sticks to its leader while it hears it
- * or while the lease it was shown runs; proof of the leader's death ends both at once. Only a node that has
- * lately reached the control API stands, since without it an elected node could do nothing.
+ * or while the lease it was shown, by the leader or by others that were, runs; proof of the leader's death ends both at
+ * once. Only a node that has lately reached the control API stands, since without it an elected node could do nothing.
+ * A leader that leaves names who is to stand at once.
  *
  * A term that was merely heard of is not persisted: forgetting it can cost a round, never a second vote.
  */
@@ -14,7 +15,7 @@ import type { Random } from '../host/index.ts';
 import { findMember, majorityOf, type RingConfiguration, type RingMember } from './configuration.ts';
 import type { RingFact } from './events.ts';
 import { formatMember, isDead, type MemberId, type Standing, sameMember } from './member.ts';
-import type { Envelope, RingMessage } from './messages.ts';
+import type { Envelope, LeaderShown, RingMessage } from './messages.ts';
 import type { RingTiming } from './timing.ts';
 
 export type ElectionRole = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
@@ -45,14 +46,25 @@ export interface ElectionOptions {
 export interface ElectionComponents {
   readonly random: Random;
   readonly standingOf: (member: MemberId) => Standing | undefined;
+  /** By when a majority has usually answered; undefined while too few round trips are known. */
+  readonly quorumMs: () => number | undefined;
 }
 
 /** The wait after a lost candidacy doubles at most this often. */
 const MAX_DOUBLINGS = 3;
+/** In round trips to a majority: a candidate's waits, so that whoever stands first has won before the next stands. */
+const STAGGER_TRIPS = [1, 3] as const;
+const CANDIDACY_TRIPS = [10, 20] as const;
+const RETRY_TRIPS = [2, 8] as const;
+const RESEND_TRIPS = 1.5;
+/** How far measured round trips move a wait from its usual length. */
+const LEAST_SCALE = 0.5;
+const MOST_SCALE = 8;
 
 export class Election {
   readonly #random: Random;
   readonly #standingOf: (member: MemberId) => Standing | undefined;
+  readonly #quorumMs: () => number | undefined;
   readonly #self: MemberId;
   readonly #timing: RingTiming;
   #configuration: RingConfiguration;
@@ -64,6 +76,11 @@ export class Election {
   #leader: MemberId | undefined;
   #leaderHeardMs = Number.NEGATIVE_INFINITY;
   #leaseShownUntilMs = Number.NEGATIVE_INFINITY;
+  #grantShown = 0;
+  /** Who led before, and until which term word of others that someone leads is out of date. */
+  #formerLeader: MemberId | undefined;
+  #vacatedTerm = -1;
+  #resigned = false;
   #authorityReachedMs = Number.NEGATIVE_INFINITY;
   /** When to stand, as a follower; when to give up, as a candidate. Set at the first tick. */
   #deadlineMs = Number.NaN;
@@ -82,6 +99,7 @@ export class Election {
   constructor(components: ElectionComponents, options: ElectionOptions) {
     this.#random = components.random;
     this.#standingOf = components.standingOf;
+    this.#quorumMs = components.quorumMs;
     this.#self = options.self;
     this.#timing = options.timing;
     this.#configuration = options.configuration;
@@ -103,6 +121,28 @@ export class Election {
     return this.#leader;
   }
 
+  /** Whose place is open: what is known of it must go with every request for a vote. */
+  get formerLeader(): MemberId | undefined {
+    return this.#formerLeader;
+  }
+
+  /** The leader this node follows, to be passed on while the lease it was shown runs. */
+  leaderShown(now: number): LeaderShown | undefined {
+    if (this.#role === 'leader' || this.#leader === undefined || now >= this.#leaseShownUntilMs)
+      return undefined;
+    const leaseMs = this.#leaseShownUntilMs - now;
+    return { member: this.#leader, term: this.#term, grant: this.#grantShown, leaseMs };
+  }
+
+  /** When `wake` is due, if nothing else happens. */
+  nextDueMs(now: number): number {
+    if (Number.isNaN(this.#deadlineMs)) return now;
+    if (this.#role === 'leader') return Number.POSITIVE_INFINITY;
+    if (this.#role !== 'follower') return Math.min(this.#deadlineMs, this.#resendMs);
+    const dueMs = Math.max(this.#deadlineMs, this.#leaseShownUntilMs);
+    return this.#wouldStand(Math.max(now, dueMs)) ? dueMs : Number.POSITIVE_INFINITY;
+  }
+
   configure(now: number, configuration: RingConfiguration): ElectionOutput[] {
     this.#configuration = configuration;
     const admittedAtTerm = this.#me?.admittedAtTerm ?? 0;
@@ -118,13 +158,14 @@ export class Election {
     this.#authorityReachedMs = reachable ? now : Number.NEGATIVE_INFINITY;
   }
 
-  tick(now: number): ElectionOutput[] {
+  wake(now: number): ElectionOutput[] {
     if (Number.isNaN(this.#deadlineMs))
       this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
     this.#noticeDeadLeader(now);
     switch (this.#role) {
       case 'follower':
-        if (this.#mayStand(now)) this.#stand(now);
+        if (now >= this.#deadlineMs && now >= this.#leaseShownUntilMs && this.#wouldStand(now))
+          this.#stand(now);
         break;
       case 'pre-candidate':
       case 'candidate':
@@ -135,22 +176,18 @@ export class Election {
     return this.#take();
   }
 
-  /** What every message of `from` shows: whether it leads, in which term, and what is left of its lease. */
-  hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leading' | 'leaseMs'>): ElectionOutput[] {
-    if (shown.leading && shown.term >= this.#term && this.#voter(from) !== undefined) {
-      if (shown.term > this.#term) this.#adoptTerm(now, shown.term);
-      // Two cannot be elected in one term; if a broken ring does it, the lease decides, not a heartbeat.
-      if (this.#role !== 'leader') {
-        this.#role = 'follower';
-        this.#setLeader(from);
-        this.#leaderHeardMs = now;
-        this.#leaseShownUntilMs = now + shown.leaseMs;
-        this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
-        this.#startAfresh();
-      }
-    } else if (!shown.leading && shown.term >= this.#term && sameMember(from, this.#leader)) {
-      this.#vacate(now);
-    }
+  /** What every message of `from` shows: its term, and who leads as far as it knows. */
+  hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leader'>): ElectionOutput[] {
+    const { leader, term } = shown;
+    const itself = sameMember(leader?.member, from);
+    if (!itself && term >= this.#term && sameMember(from, this.#leader)) this.#vacate(now);
+    if (leader === undefined || leader.term < this.#term || this.#voter(leader.member) === undefined)
+      return this.#take();
+    // Word of a dead leader, its own too, was on its way when it died. One that lives refutes its death first.
+    if (this.#isGone(leader.member) || (!itself && !this.#isNews(leader))) return this.#take();
+    if (leader.term > this.#term) this.#adoptTerm(now, leader.term);
+    // Two cannot be elected in one term; if a broken ring does it, the lease decides, not a heartbeat.
+    if (this.#role !== 'leader') this.#followLeader(now, leader, itself);
     return this.#take();
   }
 
@@ -166,6 +203,9 @@ export class Election {
       }
       case 'vote':
         this.#voteRequested(now, from, message.round, sender.version);
+        break;
+      case 'stand-now':
+        this.#standNow(now, from, message.round);
         break;
       case 'pre-vote-answer':
       case 'vote-answer':
@@ -205,6 +245,12 @@ export class Election {
     return this.#take();
   }
 
+  /** Leads no more and never stands again, but votes on. */
+  resign(now: number): ElectionOutput[] {
+    this.#resigned = true;
+    return this.stepDown(now);
+  }
+
   get #me(): RingMember | undefined {
     return findMember(this.#configuration, this.#self);
   }
@@ -221,23 +267,58 @@ export class Election {
   /** Proof of death ends the leader's claim to be waited for. */
   #noticeDeadLeader(now: number): void {
     if (this.#role === 'leader' || this.#leader === undefined) return;
-    const standing = this.#standingOf(this.#leader);
-    if (standing === 'dead' || standing === 'left') this.#vacate(now);
+    if (this.#isGone(this.#leader)) this.#vacate(now);
+  }
+
+  /** Known for certain, and not by silence, to be here no more. */
+  #isGone(member: MemberId): boolean {
+    const standing = this.#standingOf(member);
+    return standing === 'dead' || standing === 'left';
+  }
+
+  /** What is passed on of a leader ends with its lease, which a later word of the same grant does not lengthen. */
+  #isNews({ member, term, grant, leaseMs }: LeaderShown): boolean {
+    if (leaseMs <= 0 || term <= this.#vacatedTerm || sameMember(member, this.#self)) return false;
+    return term > this.#term || this.#leader === undefined || grant > this.#grantShown;
+  }
+
+  #followLeader(now: number, { member, grant, leaseMs }: LeaderShown, heard: boolean): void {
+    this.#role = 'follower';
+    this.#setLeader(member);
+    if (heard) this.#leaderHeardMs = now;
+    this.#leaseShownUntilMs = now + leaseMs;
+    this.#grantShown = grant;
+    this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+    this.#startAfresh();
   }
 
   /** The leadership is known to be open: elect soon, with a small stagger against split votes. */
   #vacate(now: number): void {
+    this.#formerLeader = this.#leader;
+    this.#vacatedTerm = this.#term;
     this.#setLeader(undefined);
     this.#leaseShownUntilMs = Number.NEGATIVE_INFINITY;
     this.#leaderHeardMs = Number.NEGATIVE_INFINITY;
     this.#startAfresh();
-    if (this.#role === 'follower') this.#deadlineMs = now + this.#between(this.#timing.staggerMs);
+    if (this.#role === 'follower')
+      this.#deadlineMs = now + this.#between(this.#scaled(this.#timing.staggerMs, STAGGER_TRIPS));
   }
 
-  #mayStand(now: number): boolean {
-    if (now < this.#deadlineMs || now < this.#leaseShownUntilMs || !this.#isVoter) return false;
+  /** Whether this node is one to stand at all, when its time has come. */
+  #wouldStand(now: number): boolean {
+    if (!this.#isVoter || this.#resigned) return false;
     if (now - this.#authorityReachedMs > this.#timing.authorityFreshMs) return false;
     return this.#leader === undefined || this.#standingOf(this.#leader) !== 'alive';
+  }
+
+  /** The leader goes and has chosen this node: nobody else stands at this moment, so no pre-vote is needed. */
+  #standNow(now: number, from: MemberId, round: number): void {
+    if (!sameMember(from, this.#leader) && !sameMember(from, this.#formerLeader)) return;
+    if (round <= this.#term || this.#role === 'leader') return;
+    if (this.#leader !== undefined) this.#vacate(now);
+    if (!this.#wouldStand(now)) return;
+    if (round > this.#term + 1) this.#adoptTerm(now, round - 1);
+    this.#campaign(now);
   }
 
   #stand(now: number): void {
@@ -261,12 +342,13 @@ export class Election {
   #startRound(now: number): void {
     this.#grants = new Set();
     this.#answered = new Set([formatMember(this.#self)]);
-    this.#deadlineMs = now + this.#between(this.#timing.candidacyMs);
+    this.#deadlineMs = now + this.#between(this.#scaled(this.#timing.candidacyMs, CANDIDACY_TRIPS));
     this.#askForVotes(now);
   }
 
   #askForVotes(now: number): void {
-    this.#resendMs = now + this.#timing.resendMs;
+    const { resendMs } = this.#timing;
+    this.#resendMs = now + this.#scaled([resendMs, resendMs], [RESEND_TRIPS, RESEND_TRIPS])[0];
     const message: RingMessage =
       this.#role === 'candidate'
         ? { kind: 'vote', round: this.#term }
@@ -352,13 +434,13 @@ export class Election {
     if (!standsLater && this.#role !== 'follower') return;
     this.#yielded = true;
     const deadlineMs = this.#deadlineMs;
-    this.#follow(now, this.#timing.retryMs);
+    this.#follow(now, this.#scaled(this.#timing.retryMs, RETRY_TRIPS));
     if (!standsLater) this.#deadlineMs = Math.max(deadlineMs, this.#deadlineMs);
   }
 
   /** A candidacy has failed: waits longer from time to time, so that a ring without a majority is quiet. */
   #lose(now: number): void {
-    const [least, most] = this.#timing.retryMs;
+    const [least, most] = this.#scaled(this.#timing.retryMs, RETRY_TRIPS);
     const factor = 2 ** Math.min(this.#losses, MAX_DOUBLINGS);
     this.#losses += 1;
     this.#follow(now, [least * factor, most * factor]);
@@ -382,7 +464,7 @@ export class Election {
   }
 
   #adoptTerm(now: number, term: number): void {
-    this.#follow(now, this.#timing.retryMs);
+    this.#follow(now, this.#scaled(this.#timing.retryMs, RETRY_TRIPS));
     this.#term = term;
     this.#votedFor = undefined;
   }
@@ -425,6 +507,15 @@ export class Election {
   #say(output: ElectionOutput): void {
     if (this.#persisting.size === 0) this.#outputs.push(output);
     else this.#held.push({ seq: this.#persistSeq, output });
+  }
+
+  /** So many round trips to a majority, or the usual wait while these are not known. */
+  #scaled(usual: readonly [number, number], trips: readonly [number, number]): readonly [number, number] {
+    const tripMs = this.#quorumMs();
+    if (tripMs === undefined) return usual;
+    const scale = (usualMs: number, count: number) =>
+      Math.min(MOST_SCALE * usualMs, Math.max(LEAST_SCALE * usualMs, count * tripMs));
+    return [scale(usual[0], trips[0]), scale(usual[1], trips[1])];
   }
 
   #between([least, most]: readonly [number, number]): number {

@@ -5,12 +5,17 @@ export type RingFact =
   | { readonly type: 'member-suspected'; readonly member: MemberId }
   | { readonly type: 'member-refuted'; readonly member: MemberId; readonly incarnation: number }
   | { readonly type: 'member-left'; readonly member: MemberId }
-  /** `detail` says what the evidence was, where this node saw it itself. */
+  /**
+   * `detail` says what the evidence was, where this node saw it itself. Of a silence: how long it was, and how many
+   * others had said so beside the first.
+   */
   | {
       readonly type: 'member-dead';
       readonly member: MemberId;
       readonly cause: DeathCause;
       readonly detail?: string;
+      readonly silentMs?: number;
+      readonly confirmations?: number;
     }
   | { readonly type: 'election-started'; readonly term: number; readonly phase: 'pre-vote' | 'vote' }
   | { readonly type: 'vote-granted'; readonly term: number; readonly candidate: MemberId }
@@ -19,6 +24,8 @@ export type RingFact =
   | { readonly type: 'vote-not-saved'; readonly term: number; readonly detail: string }
   | { readonly type: 'elected'; readonly term: number }
   | { readonly type: 'leader-changed'; readonly term: number; readonly leader: MemberId | undefined }
+  /** This node leads and leaves: it has asked `to` to stand in its place. */
+  | { readonly type: 'leader-transfer'; readonly term: number; readonly to: MemberId }
   | { readonly type: 'lease-granted'; readonly term: number; readonly durationMs: number }
   | { readonly type: 'lease-refused'; readonly term: number; readonly currentTerm: number }
   | { readonly type: 'lease-lost'; readonly term: number; readonly reason: string }
@@ -28,6 +35,8 @@ export type RingFact =
       readonly generation: number;
       readonly term: number;
       readonly reason: string;
+      readonly cause: DeathCause;
+      readonly silentMs?: number;
     }
   | {
       readonly type: 'redeployment-answered';
@@ -36,7 +45,8 @@ export type RingFact =
       readonly outcome: 'accepted' | 'refused' | 'unreachable';
       readonly code?: string;
     }
-  | { readonly type: 'configuration-adopted'; readonly version: number }
+  /** `member` is the newcomer, or who was taken out; missing if several changes came at once. */
+  | { readonly type: 'configuration-adopted'; readonly version: number; readonly member?: MemberId }
   /** A newer generation of this node's own slot exists: this node must stop itself. */
   | { readonly type: 'generation-over'; readonly member: MemberId; readonly newGeneration: number };
 

@@ -5,12 +5,16 @@
  * Each slot has one request in flight at most, repeated with growing pauses. Asking twice does no harm: the
  * request names slot, generation and term, and the control API makes one replacement of it.
  */
+import type { DeathCause } from './member.ts';
 import type { RingTiming } from './timing.ts';
 
 export interface SlotDeath {
   readonly slot: string;
   readonly generation: number;
   readonly reason: string;
+  readonly cause: DeathCause;
+  /** Of a silence: how long it has lasted. */
+  readonly silentMs?: number;
 }
 
 export interface RedeploymentRequest extends SlotDeath {
@@ -65,8 +69,18 @@ export class Healer {
     this.#cases.clear();
   }
 
+  /** When a death known by now is to be asked for again. */
+  nextDueMs(): number {
+    let dueMs = Number.POSITIVE_INFINITY;
+    if (this.#inFlight >= MAX_IN_FLIGHT) return dueMs;
+    for (const item of this.#cases.values()) {
+      if (item.inFlight === undefined) dueMs = Math.min(dueMs, item.nextAskMs);
+    }
+    return dueMs;
+  }
+
   /** `deaths` is the whole truth of now: a death no longer in it is forgotten. */
-  tick(now: number, deaths: Iterable<SlotDeath>): HealerOutput[] {
+  wake(now: number, deaths: Iterable<SlotDeath>): HealerOutput[] {
     if (this.#term === undefined) return [];
     this.#takeUp(now, deaths);
     const outputs: HealerOutput[] = [];
@@ -101,7 +115,10 @@ export class Healer {
     for (const death of deaths) {
       present.add(death.slot);
       const item = this.#cases.get(death.slot);
-      if (item?.death.generation === death.generation) continue;
+      if (item?.death.generation === death.generation) {
+        item.death = death;
+        continue;
+      }
       if (item === undefined && this.#cases.size >= MAX_CASES) continue;
       if (item?.inFlight !== undefined) this.#inFlight -= 1;
       const [pauseMs] = this.#timing.redeployRetryMs;

@@ -23,9 +23,9 @@ describe('the lease', () => {
 
   it('is renewed at a third, again counted from before the request', () => {
     const leadership = leading();
-    expect(leadership.tick(999)).toEqual([]);
-    expect(leadership.tick(1_000)).toEqual([{ type: 'lease', method: 'renew', term: 5, request: 2 }]);
-    expect(leadership.tick(1_100)).toEqual([]);
+    expect(leadership.wake(999)).toEqual([]);
+    expect(leadership.wake(1_000)).toEqual([{ type: 'lease', method: 'renew', term: 5, request: 2 }]);
+    expect(leadership.wake(1_100)).toEqual([]);
     expect(leadership.answered(1_500, 2, granted(5))).toEqual([]);
     expect(leadership.mayAct(3_399)).toBe(true);
     expect(leadership.mayAct(3_400)).toBe(false);
@@ -33,18 +33,18 @@ describe('the lease', () => {
 
   it('is kept while the authority is away, to its own end', () => {
     const leadership = leading();
-    leadership.tick(1_000);
+    leadership.wake(1_000);
     expect(leadership.answered(1_010, 2, undefined)).toEqual([]);
-    expect(leadership.tick(1_260)).toMatchObject([{ method: 'renew', request: 3 }]);
+    expect(leadership.wake(1_260)).toMatchObject([{ method: 'renew', request: 3 }]);
     expect(leadership.answered(1_300, 3, undefined)).toEqual([]);
-    expect(leadership.tick(2_400)).toMatchObject([{ type: 'lost', term: 5 }]);
-    expect(leadership.tick(2_500)).toEqual([]);
+    expect(leadership.wake(2_400)).toMatchObject([{ type: 'lost', term: 5 }]);
+    expect(leadership.wake(2_500)).toEqual([]);
     expect(leadership.remainingMs(2_500)).toBe(0);
   });
 
   it('ends when it is refused', () => {
     const leadership = leading();
-    leadership.tick(1_000);
+    leadership.wake(1_000);
     const refusal = { granted: false, term: 8 } as const;
     expect(leadership.answered(1_010, 2, refusal)).toEqual([{ type: 'refused', term: 5, currentTerm: 8 }]);
     expect(leadership.mayAct(1_011)).toBe(false);
@@ -61,7 +61,7 @@ describe('the lease', () => {
     const leadership = new Leadership(DEFAULT_TIMING);
     leadership.elected(0, 5);
     leadership.answered(10, 1, undefined);
-    expect(leadership.tick(260)).toMatchObject([{ method: 'acquire', request: 2 }]);
+    expect(leadership.wake(260)).toMatchObject([{ method: 'acquire', request: 2 }]);
     expect(leadership.answered(270, 2, { granted: false, term: 5 })).toMatchObject([
       { method: 'renew', request: 3 },
     ]);
@@ -86,6 +86,6 @@ describe('the lease', () => {
     const leadership = new Leadership(DEFAULT_TIMING);
     leadership.elected(0, 5);
     leadership.answered(4_900, 1, undefined);
-    expect(leadership.tick(5_000)).toMatchObject([{ type: 'lost' }]);
+    expect(leadership.wake(5_000)).toMatchObject([{ type: 'lost' }]);
   });
 });

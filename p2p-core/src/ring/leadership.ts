@@ -31,6 +31,7 @@ const RENEW_SHARE = 1 / 3;
 interface Tenure {
   readonly term: number;
   readonly sinceMs: number;
+  grants: number;
   /** Of the grant counted from latest; undefined until the first. */
   grant: { readonly sentMs: number; readonly durationMs: number } | undefined;
   nextAskMs: number;
@@ -61,30 +62,48 @@ export class Leadership {
     return grant === undefined ? 0 : Math.max(0, grant.sentMs + grant.durationMs - now);
   }
 
+  /** How often this lease was granted, renewals included. */
+  get grants(): number {
+    return this.#tenure?.grants ?? 0;
+  }
+
+  /** When `wake` is due. */
+  nextDueMs(): number {
+    const tenure = this.#tenure;
+    if (tenure === undefined) return Number.POSITIVE_INFINITY;
+    const { grant, sinceMs, inFlight, nextAskMs } = tenure;
+    const endMs =
+      grant === undefined
+        ? sinceMs + this.#timing.acquirePatienceMs
+        : grant.sentMs + grant.durationMs * USED_SHARE;
+    return inFlight === undefined ? Math.min(endMs, nextAskMs) : endMs;
+  }
+
   elected(now: number, term: number): LeadershipOutput[] {
     this.#tenure = {
       term,
       sinceMs: now,
+      grants: 0,
       grant: undefined,
       nextAskMs: now,
       method: 'acquire',
       outcomeUnknown: false,
       inFlight: undefined,
     };
-    return this.tick(now);
+    return this.wake(now);
   }
 
   stop(): void {
     this.#tenure = undefined;
   }
 
-  tick(now: number): LeadershipOutput[] {
+  wake(now: number): LeadershipOutput[] {
     const tenure = this.#tenure;
     if (tenure === undefined) return [];
     if (tenure.grant !== undefined && !this.mayAct(now)) {
       return this.#end(tenure, 'the lease could not be renewed in time');
     }
-    if (tenure.grant === undefined && now - tenure.sinceMs >= this.#timing.acquirePatienceMs) {
+    if (tenure.grant === undefined && now >= tenure.sinceMs + this.#timing.acquirePatienceMs) {
       return this.#end(tenure, 'the control API could not be reached');
     }
     if (tenure.inFlight !== undefined || now < tenure.nextAskMs) return [];
@@ -102,10 +121,11 @@ export class Leadership {
     if (answer === undefined) {
       tenure.outcomeUnknown = true;
       tenure.nextAskMs = now + this.#timing.leaseRetryMs;
-      return this.tick(now);
+      return this.wake(now);
     }
     if (answer.granted && answer.term === tenure.term) {
       const first = tenure.grant === undefined;
+      tenure.grants += 1;
       tenure.grant = { sentMs, durationMs: answer.durationMs };
       tenure.method = 'renew';
       tenure.nextAskMs = sentMs + answer.durationMs * RENEW_SHARE;
@@ -116,7 +136,7 @@ export class Leadership {
       // Perhaps the unanswered acquisition came through: only its holder can renew it.
       tenure.method = 'renew';
       tenure.nextAskMs = now;
-      return this.tick(now);
+      return this.wake(now);
     }
     this.#tenure = undefined;
     return [{ type: 'refused', term: tenure.term, currentTerm: answer.term }];

@@ -10,6 +10,8 @@ import type { Address, Random } from '../host/index.ts';
 import {
   checkConfiguration,
   findMember,
+  majorityOf,
+  memberInSlot,
   type RingConfiguration,
   replacesConfiguration,
 } from './configuration.ts';
@@ -20,20 +22,20 @@ import { Healer, type RedeploymentAnswer, type RedeploymentRequest, type SlotDea
 import { LamportClock, ReplayWindow } from './lamport.ts';
 import { Leadership, type LeadershipOutput, type LeaseAnswer } from './leadership.ts';
 import {
+  type Claim,
   type DeathCause,
   formatMember,
-  isDead,
   type MemberId,
   type MemberState,
   sameMember,
   stateOf,
 } from './member.ts';
-import type { DropReason, Envelope, RingMessage } from './messages.ts';
+import type { DropReason, Envelope, LeaderShown, RingMessage } from './messages.ts';
 import type { RingTiming } from './timing.ts';
 
 export type RingInput =
-  /** To be told every `timing.tickMs`. */
-  | { readonly type: 'tick' }
+  /** To be told at `nextDueMs`. */
+  | { readonly type: 'wake' }
   /** An authentic datagram. */
   | { readonly type: 'received'; readonly envelope: Envelope }
   | { readonly type: 'persisted'; readonly seq: number }
@@ -47,7 +49,7 @@ export type RingInput =
     }
   | { readonly type: 'connection-refused'; readonly member: MemberId; readonly startedMs: number }
   | { readonly type: 'death-observed'; readonly member: MemberId; readonly evidence: string }
-  /** All slots outside the ring that are known dead now. */
+  /** All slots outside the ring that are known dead or silent now. */
   | { readonly type: 'slot-deaths'; readonly deaths: readonly SlotDeath[] }
   | { readonly type: 'authority-reachable'; readonly reachable: boolean }
   | { readonly type: 'configure'; readonly configuration: RingConfiguration }
@@ -59,6 +61,8 @@ export type RingOutput =
   | Extract<ElectionOutput, { type: 'persist' }>
   | Extract<LeadershipOutput, { type: 'lease' }>
   | { readonly type: 'redeploy'; readonly request: number; readonly redeployment: RedeploymentRequest }
+  /** What `leave` began is over. */
+  | { readonly type: 'gone' }
   | { readonly type: 'event'; readonly event: RingEvent };
 
 export interface RingMachineOptions {
@@ -93,6 +97,25 @@ export interface RingStatus {
 
 export type DropCause = DropReason | 'unknown-member' | 'old-generation' | 'not-for-us' | 'replayed';
 
+/** What is remembered of a member's datagrams. */
+interface Correspondent {
+  readonly window: ReplayWindow;
+  /** Of the configuration that it had adopted when it was heard last. */
+  version: number;
+}
+
+/** A leader that leaves, until another leads. */
+interface Transfer {
+  readonly to: MemberId;
+  readonly round: number;
+  readonly untilMs: number;
+  nextMs: number;
+}
+
+/** Of the probe interval: who is woken later than this was away. */
+const AWAY_SHARE = 1 / 2;
+const LEAST_SLEEP_MS = 1;
+
 export class RingMachine {
   readonly #self: MemberId;
   readonly #detector: Detector;
@@ -100,13 +123,13 @@ export class RingMachine {
   readonly #leadership: Leadership;
   readonly #healer: Healer;
   readonly #lamport: LamportClock;
-  readonly #windows = new Map<string, ReplayWindow>();
+  readonly #timing: RingTiming;
+  readonly #correspondents = new Map<string, Correspondent>();
   readonly #evidence = new Map<string, string>();
   readonly #dropped: Record<DropCause, number> = {
     'too-long': 0,
     'wrong-key': 0,
     malformed: 0,
-    'wrong-cluster': 0,
     'unknown-member': 0,
     'old-generation': 0,
     'not-for-us': 0,
@@ -114,7 +137,10 @@ export class RingMachine {
   };
   #configuration: RingConfiguration;
   #slotDeaths: readonly SlotDeath[] = [];
+  #slotDeathsMs = 0;
+  #transfer: Transfer | undefined;
   #left = false;
+  #dueMs = Number.POSITIVE_INFINITY;
   #over = false;
   #recordLossTold: boolean;
   #outputs: RingOutput[] = [];
@@ -124,20 +150,33 @@ export class RingMachine {
     this.#lamport = components.lamport ?? new LamportClock();
     this.#self = options.self;
     this.#configuration = options.configuration;
+    this.#timing = options.timing;
     this.#recordLossTold = options.record !== 'lost';
-    this.#detector = new Detector(options);
+    this.#detector = new Detector(components, options);
     this.#leadership = new Leadership(options.timing);
     this.#healer = new Healer(options.timing);
     const standingOf = (member: MemberId) => this.#detector.standingOf(member);
-    this.#election = new Election({ random: components.random, standingOf }, options);
+    const quorumMs = () => this.#quorumMs();
+    this.#election = new Election({ random: components.random, standingOf, quorumMs }, options);
+  }
+
+  /** When to wake it, if nothing happens before; it notices if that is late. Far off once it has left. */
+  get nextDueMs(): number {
+    return this.#dueMs;
   }
 
   /** What is to be done, in order, after `input` happened at `now`. Throws RingError for a `configure` only. */
   step(now: number, input: RingInput): RingOutput[] {
     this.#noticeEnd(now);
+    const awayMs = now - this.#dueMs;
     if (input.type === 'configure') this.#configure(now, input.configuration);
-    else if (!this.#left && findMember(this.#configuration, this.#self) !== undefined)
-      this.#handle(now, input);
+    if (this.#takesPart) {
+      if (awayMs >= AWAY_SHARE * this.#timing.probeIntervalMs)
+        this.#doDetector(now, this.#detector.wasAway(now, awayMs));
+      if (input.type !== 'configure') this.#handle(now, input);
+      if (this.#takesPart) this.#wake(now);
+    }
+    this.#dueMs = this.#takesPart ? this.#nextDueMs(now) : Number.POSITIVE_INFINITY;
     const outputs = this.#outputs;
     this.#outputs = [];
     return outputs;
@@ -167,8 +206,7 @@ export class RingMachine {
 
   #handle(now: number, input: Exclude<RingInput, { type: 'configure' }>): void {
     switch (input.type) {
-      case 'tick':
-        this.#tick(now);
+      case 'wake':
         break;
       case 'received':
         this.#received(now, input.envelope);
@@ -194,19 +232,35 @@ export class RingMachine {
         break;
       case 'slot-deaths':
         this.#slotDeaths = input.deaths;
+        this.#slotDeathsMs = now;
         break;
       case 'authority-reachable':
         this.#election.setAuthorityReachable(now, input.reachable);
         break;
       case 'leave':
-        this.#doElection(now, this.#election.stepDown(now));
-        this.#doDetector(now, this.#detector.leave(now));
-        this.#left = true;
+        this.#leave(now);
         break;
     }
   }
 
-  #tick(now: number): void {
+  get #takesPart(): boolean {
+    return !this.#left && findMember(this.#configuration, this.#self) !== undefined;
+  }
+
+  #nextDueMs(now: number): number {
+    let dueMs = Math.min(
+      this.#detector.nextDueMs(),
+      this.#election.nextDueMs(now),
+      this.#leadership.nextDueMs(),
+    );
+    if (this.#leadership.mayAct(now)) dueMs = Math.min(dueMs, this.#healer.nextDueMs());
+    if (this.#transfer !== undefined) dueMs = Math.min(dueMs, this.#transfer.nextMs, this.#transfer.untilMs);
+    // All that was due has been done: what rounding makes due at this very instant again has time.
+    return Math.max(dueMs, now + LEAST_SLEEP_MS);
+  }
+
+  /** Everything whose time has come: after each input, since each may have brought it nearer. */
+  #wake(now: number): void {
     if (!this.#recordLossTold) {
       this.#recordLossTold = true;
       this.#emit(now, {
@@ -215,30 +269,97 @@ export class RingMachine {
           'Its record is missing or damaged although it has voted; it votes again once its slot is redeployed.',
       });
     }
-    this.#doLeadership(now, this.#leadership.tick(now));
-    const leading = this.#election.role === 'leader';
-    const connected = this.#leadership.mayAct(now);
-    this.#doDetector(now, this.#detector.tick(now, { leading, connected }));
-    this.#doElection(now, this.#election.tick(now));
+    this.#doLeadership(now, this.#leadership.wake(now));
+    this.#doDetector(now, this.#detector.wake(now, this.#leadership.mayAct(now)));
+    this.#doElection(now, this.#election.wake(now));
+    if (this.#transfer !== undefined) this.#awaitSuccessor(now, this.#transfer);
     if (!this.#leadership.mayAct(now)) return;
-    for (const output of this.#healer.tick(now, this.#deaths())) {
-      const { slot, generation, term, reason } = output.redeployment;
-      this.#emit(now, { type: 'redeployment-asked', slot, generation, term, reason });
+    for (const output of this.#healer.wake(now, this.#deaths(now))) {
+      const { slot, generation, term, reason, cause, silentMs } = output.redeployment;
+      const silence = silentMs === undefined ? {} : { silentMs };
+      this.#emit(now, { type: 'redeployment-asked', slot, generation, term, reason, cause, ...silence });
       this.#outputs.push(output);
     }
   }
 
-  /** Everything that wants a new machine: dead members of the ring, and dead slots reported from outside. */
-  *#deaths(): Iterable<SlotDeath> {
-    const slots = new Set(this.#configuration.members.map((member) => member.slot));
-    for (const { member, standing } of this.#detector.claims()) {
-      if (isDead(standing)) yield { ...member, reason: this.#reasonOf(member, standing === 'dead') };
+  /** A leader goes on purpose: asks the best placed to stand, and stays to vote until that one leads. */
+  #leave(now: number): void {
+    if (this.#transfer !== undefined) return;
+    const leads = this.#election.role === 'leader';
+    const to = leads ? this.#successor() : undefined;
+    const round = this.#election.term + 1;
+    this.#detector.leave();
+    // A leader's end is told to all anyway.
+    this.#doElection(now, this.#election.resign(now));
+    if (!leads) this.#doDetector(now, this.#detector.tell());
+    if (to === undefined) {
+      this.#finishLeaving();
+      return;
     }
-    for (const death of this.#slotDeaths) if (!slots.has(death.slot)) yield death;
+    this.#emit(now, { type: 'leader-transfer', term: round, to });
+    this.#transfer = { to, round, untilMs: now + this.#timing.transferMs, nextMs: now };
   }
 
-  #reasonOf(member: MemberId, byEvidence: boolean): string {
-    if (!byEvidence) return 'it was silent for longer than the grace';
+  #awaitSuccessor(now: number, transfer: Transfer): void {
+    if (now >= transfer.untilMs || this.#election.leader !== undefined) {
+      this.#finishLeaving();
+      return;
+    }
+    if (now < transfer.nextMs) return;
+    transfer.nextMs = now + this.#detector.roundTrips.timeoutMs(transfer.to);
+    if (this.#election.term < transfer.round)
+      this.#send(now, transfer.to, { kind: 'stand-now', round: transfer.round });
+  }
+
+  #finishLeaving(): void {
+    this.#transfer = undefined;
+    this.#left = true;
+    this.#outputs.push({ type: 'gone' });
+  }
+
+  /** A voter, alive, with the newest configuration heard of, and of these the nearest. */
+  #successor(): MemberId | undefined {
+    const versionOf = (member: MemberId) => this.#correspondents.get(formatMember(member))?.version ?? -1;
+    const farMs = Number.MAX_VALUE;
+    const distanceMs = (member: MemberId) => this.#detector.roundTrips.averageMs(member) ?? farMs;
+    const fit = this.#configuration.members.filter(
+      (member) =>
+        member.voter &&
+        !sameMember(member, this.#self) &&
+        this.#detector.knows(member) &&
+        this.#detector.standingOf(member) === 'alive',
+    );
+    fit.sort((a, b) => versionOf(b) - versionOf(a) || distanceMs(a) - distanceMs(b));
+    const best = fit[0];
+    return best && { slot: best.slot, generation: best.generation };
+  }
+
+  /** By when a majority has usually answered this node. */
+  #quorumMs(): number | undefined {
+    const others = majorityOf(this.#configuration) - 1;
+    if (others === 0) return undefined;
+    const voters = this.#configuration.members.filter(
+      (member) => member.voter && !sameMember(member, this.#self),
+    );
+    return this.#detector.roundTrips.quorumMs(voters, others);
+  }
+
+  /** Everything that wants a new machine: dead members of the ring, and dead slots reported from outside. */
+  *#deaths(now: number): Iterable<SlotDeath> {
+    for (const { member, cause, silentMs } of this.#detector.deaths(now)) {
+      const silence = silentMs === undefined ? {} : { silentMs };
+      yield { ...member, reason: this.#reasonOf(member, cause), cause, ...silence };
+    }
+    for (const death of this.#slotDeaths) {
+      if (memberInSlot(this.#configuration, death.slot) !== undefined) continue;
+      yield death.silentMs === undefined
+        ? death
+        : { ...death, silentMs: death.silentMs + now - this.#slotDeathsMs };
+    }
+  }
+
+  #reasonOf(member: MemberId, cause: DeathCause): string {
+    if (cause === 'silence') return 'it was silent for longer than the grace';
     return this.#evidence.get(formatMember(member)) ?? 'another member of the ring has evidence of its death';
   }
 
@@ -257,12 +378,13 @@ export class RingMachine {
       this.countDrop(drop);
       return;
     }
-    const window = this.#windowOf(from);
-    const { fresh, newest } = window.accept(envelope.lamport);
+    const correspondent = this.#correspondent(from);
+    const { fresh, newest } = correspondent.window.accept(envelope.lamport);
     if (!fresh) {
       this.countDrop('replayed');
       return;
     }
+    correspondent.version = Math.max(correspondent.version, envelope.version);
     this.#lamport.merge(envelope.lamport);
     this.#doDetector(now, this.#detector.heard(now, from, envelope.gossip));
     // What an overtaken message shows of the leader is out of date.
@@ -273,20 +395,20 @@ export class RingMachine {
 
   #screen({ from, to }: Envelope): DropCause | undefined {
     if (!sameMember(to, this.#self)) return 'not-for-us';
-    const inSlot = this.#configuration.members.find((member) => member.slot === from.slot);
+    const inSlot = memberInSlot(this.#configuration, from.slot);
     if (inSlot === undefined || from.slot === this.#self.slot) return 'unknown-member';
     if (from.generation < inSlot.generation) return 'old-generation';
     return from.generation > inSlot.generation ? 'unknown-member' : undefined;
   }
 
-  #windowOf(member: MemberId): ReplayWindow {
+  #correspondent(member: MemberId): Correspondent {
     const key = formatMember(member);
-    let window = this.#windows.get(key);
-    if (window === undefined) {
-      window = new ReplayWindow();
-      this.#windows.set(key, window);
+    let correspondent = this.#correspondents.get(key);
+    if (correspondent === undefined) {
+      correspondent = { window: new ReplayWindow(), version: -1 };
+      this.#correspondents.set(key, correspondent);
     }
-    return window;
+    return correspondent;
   }
 
   #redeploymentAnswered(now: number, request: number, answer: RedeploymentAnswer | undefined): void {
@@ -304,11 +426,13 @@ export class RingMachine {
 
   #configure(now: number, next: RingConfiguration): void {
     if (!replacesConfiguration(this.#configuration, next)) return;
+    const member = changedMember(this.#configuration, next);
     this.#configuration = next;
     const kept = new Set(next.members.map(formatMember));
-    for (const key of this.#windows.keys()) if (!kept.has(key)) this.#windows.delete(key);
+    for (const key of this.#correspondents.keys()) if (!kept.has(key)) this.#correspondents.delete(key);
     for (const key of this.#evidence.keys()) if (!kept.has(key)) this.#evidence.delete(key);
-    this.#emit(now, { type: 'configuration-adopted', version: next.version });
+    const change = member === undefined ? {} : { member };
+    this.#emit(now, { type: 'configuration-adopted', version: next.version, ...change });
     this.#detector.configure(next);
     this.#doElection(now, this.#election.configure(now, next));
     if (findMember(next, this.#self) === undefined) this.#doElection(now, this.#election.stepDown(now));
@@ -317,7 +441,7 @@ export class RingMachine {
 
   /** A newer machine in its own slot ends this one's time, whether that is learnt at the start or later. */
   #noticeEnd(now: number): void {
-    const own = this.#configuration.members.find((member) => member.slot === this.#self.slot);
+    const own = memberInSlot(this.#configuration, this.#self.slot);
     if (this.#over || own === undefined || own.generation <= this.#self.generation) return;
     this.#over = true;
     this.#emit(now, { type: 'generation-over', member: this.#self, newGeneration: own.generation });
@@ -325,14 +449,14 @@ export class RingMachine {
 
   #doDetector(now: number, outputs: readonly DetectorOutput[]): void {
     for (const output of outputs) {
-      if (output.type === 'send') this.#send(now, output.to, output.message);
+      if (output.type === 'send') this.#send(now, output.to, output.message, output.claims);
       else if (output.type === 'connect') this.#outputs.push(output);
       else this.#standingChanged(now, output);
     }
   }
 
   #standingChanged(now: number, change: Extract<DetectorOutput, { type: 'changed' }>): void {
-    const { member, incarnation, standing } = change;
+    const { member, incarnation, standing, silentMs, confirmations } = change;
     if (standing === 'suspect') this.#emit(now, { type: 'member-suspected', member });
     else if (standing === 'alive') {
       this.#evidence.delete(formatMember(member));
@@ -341,7 +465,14 @@ export class RingMachine {
     else {
       const cause: DeathCause = standing === 'dead' ? 'evidence' : 'silence';
       const detail = standing === 'dead' ? this.#evidence.get(formatMember(member)) : undefined;
-      this.#emit(now, { type: 'member-dead', member, cause, ...(detail === undefined ? {} : { detail }) });
+      this.#emit(now, {
+        type: 'member-dead',
+        member,
+        cause,
+        ...(detail === undefined ? {} : { detail }),
+        ...(silentMs === undefined ? {} : { silentMs }),
+        ...(confirmations === undefined ? {} : { confirmations }),
+      });
     }
   }
 
@@ -359,7 +490,7 @@ export class RingMachine {
           break;
         case 'elected':
           this.#doLeadership(now, this.#leadership.elected(now, output.term));
-          this.#doDetector(now, this.#detector.announce(now));
+          this.#doDetector(now, this.#detector.tell());
           break;
         case 'deposed':
           this.#deposed(now, output.term);
@@ -377,7 +508,7 @@ export class RingMachine {
     }
     this.#leadership.stop();
     this.#healer.stop();
-    this.#doDetector(now, this.#detector.announce(now));
+    this.#doDetector(now, this.#detector.tell());
   }
 
   #doLeadership(now: number, outputs: readonly LeadershipOutput[]): void {
@@ -389,7 +520,7 @@ export class RingMachine {
         case 'granted':
           this.#emit(now, { type: 'lease-granted', term: output.term, durationMs: output.durationMs });
           this.#healer.lead(output.term);
-          this.#doDetector(now, this.#detector.announce(now));
+          this.#doDetector(now, this.#detector.tell());
           break;
         case 'refused':
           this.#emit(now, { type: 'lease-refused', term: output.term, currentTerm: output.currentTerm });
@@ -404,27 +535,42 @@ export class RingMachine {
     }
   }
 
-  #send(now: number, to: MemberId, message: RingMessage): void {
+  #send(now: number, to: MemberId, message: RingMessage, claims?: readonly Claim[]): void {
     const member = findMember(this.#configuration, to);
     if (member === undefined) return;
-    this.#outputs.push({ type: 'send', address: member.address, envelope: this.#envelope(now, to, message) });
-  }
-
-  #envelope(now: number, to: MemberId, message: RingMessage): Envelope {
-    return {
+    // Who is asked for a vote must know, as the candidate does, why the place is open.
+    const asks = message.kind === 'pre-vote' || message.kind === 'vote';
+    const about = asks ? this.#election.formerLeader : undefined;
+    const envelope: Envelope = {
       from: this.#self,
       to: { slot: to.slot, generation: to.generation },
       lamport: this.#lamport.tick(),
       version: this.#configuration.version,
       term: this.#election.term,
-      leading: this.#election.role === 'leader',
-      leaseMs: this.#leadership.remainingMs(now),
-      gossip: this.#detector.gossip(to),
+      leader: this.#leaderShown(now),
+      gossip: claims ?? this.#detector.gossip(now, to, about),
       message,
     };
+    this.#outputs.push({ type: 'send', address: member.address, envelope });
+  }
+
+  #leaderShown(now: number): LeaderShown | undefined {
+    if (this.#election.role !== 'leader') return this.#election.leaderShown(now);
+    const { grants } = this.#leadership;
+    const leaseMs = this.#leadership.remainingMs(now);
+    return { member: this.#self, term: this.#election.term, grant: grants, leaseMs };
   }
 
   #emit(now: number, fact: RingFact): void {
     this.#outputs.push({ type: 'event', event: { ...fact, lamport: this.#lamport.tick(), atMs: now } });
   }
+}
+
+/** The one member by which `next` differs: the newcomer, or who is in it no more. */
+function changedMember(current: RingConfiguration, next: RingConfiguration): MemberId | undefined {
+  const isNew = next.members.filter((member) => findMember(current, member)?.voter !== member.voter);
+  const isGone = current.members.filter((member) => memberInSlot(next, member.slot) === undefined);
+  const [changed, ...more] = [...isNew, ...isGone];
+  if (changed === undefined || more.length > 0) return undefined;
+  return { slot: changed.slot, generation: changed.generation };
 }

@@ -26,6 +26,10 @@ export interface Claim {
   readonly member: MemberId;
   readonly incarnation: number;
   readonly standing: Standing;
+  /** Of `suspect` and `silent`: who says so of its own probes. */
+  readonly accuser?: MemberId;
+  /** Of `suspect` and `silent`: for how long nobody is known to have heard the member. */
+  readonly silentMs?: number;
 }
 
 /** Whether `claim` overrides what is held of the same member. */

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Compute } from '../host/index.ts';
 import { Detector } from './detector.ts';
-import { STANDINGS } from './member.ts';
+import type { Claim } from './member.ts';
 import { createDatagramCodec, type Envelope, MAX_DATAGRAM_BYTES, type RingMessage } from './messages.ts';
+import { mulberry32 } from './testing/world.ts';
 import { DEFAULT_TIMING } from './timing.ts';
 
 const compute: Compute = {
@@ -27,12 +28,34 @@ const message: fc.Arbitrary<RingMessage> = fc.oneof(
     { kind: fc.constantFrom('ping-request', 'vouch'), seq: count, member },
     { noNullPrototype: true },
   ),
-  fc.record({ kind: fc.constantFrom('pre-vote', 'vote'), round: count }, { noNullPrototype: true }),
+  fc.record(
+    { kind: fc.constantFrom('pre-vote', 'vote', 'stand-now'), round: count },
+    { noNullPrototype: true },
+  ),
+  fc.record({ kind: fc.constant('news') }, { noNullPrototype: true }),
+  fc.record({ kind: fc.constant('sync'), digest: count }, { noNullPrototype: true }),
+  fc.record({ kind: fc.constant('sync-page'), wanted: fc.boolean() }, { noNullPrototype: true }),
   fc.record(
     { kind: fc.constantFrom('pre-vote-answer', 'vote-answer'), round: count, granted: fc.boolean() },
     { noNullPrototype: true },
   ),
 ) as fc.Arbitrary<RingMessage>;
+const claim: fc.Arbitrary<Claim> = fc.oneof(
+  fc.record(
+    { member, incarnation: count, standing: fc.constantFrom('alive', 'dead', 'left') },
+    { noNullPrototype: true },
+  ),
+  fc.record(
+    {
+      member,
+      incarnation: count,
+      standing: fc.constantFrom('suspect', 'silent'),
+      accuser: member,
+      silentMs: count,
+    },
+    { noNullPrototype: true },
+  ),
+) as fc.Arbitrary<Claim>;
 const envelope: fc.Arbitrary<Envelope> = fc.record(
   {
     from: member,
@@ -40,15 +63,11 @@ const envelope: fc.Arbitrary<Envelope> = fc.record(
     lamport: count,
     version: count,
     term: count,
-    leading: fc.boolean(),
-    leaseMs: count,
-    gossip: fc.array(
-      fc.record(
-        { member, incarnation: count, standing: fc.constantFrom(...STANDINGS) },
-        { noNullPrototype: true },
-      ),
-      { maxLength: 5 },
+    leader: fc.option(
+      fc.record({ member, term: count, grant: count, leaseMs: count }, { noNullPrototype: true }),
+      { nil: undefined },
     ),
+    gossip: fc.array(claim, { maxLength: 5 }),
     message,
   },
   { noNullPrototype: true },
@@ -60,8 +79,7 @@ const ping: Envelope = {
   lamport: 41,
   version: 3,
   term: 5,
-  leading: true,
-  leaseMs: 1_999.2,
+  leader: { member: { slot: 'bootstrap-1', generation: 2 }, term: 5, grant: 7, leaseMs: 1_999.2 },
   gossip: [{ member: { slot: 'bootstrap-1', generation: 2 }, incarnation: 1, standing: 'alive' }],
   message: { kind: 'ping', seq: 9 },
 };
@@ -70,10 +88,11 @@ describe('datagrams', () => {
   it('are a tag and a dictionary in canonical order', () => {
     const bytes = codec.encode(ping);
     const body =
-      'd1:c5:uid-11:fl11:bootstrap-1i2ee1:gll11:bootstrap-1i2ei1ei0eee1:k4:ping1:li41e' +
-      '1:pli1ei2000ee1:si9e1:ti5e2:tol11:bootstrap-2i1ee1:vi3ee';
+      'd1:fl11:bootstrap-1i2ee1:gll11:bootstrap-1i2ei1ei0eee1:hl11:bootstrap-1i2ei5ei7ei2000ee' +
+      '1:k4:ping1:li41e1:si9e1:ti5e2:tol11:bootstrap-2i1ee1:vi3ee';
     expect(new TextDecoder().decode(bytes.subarray(16))).toBe(body);
-    const tag = createHmac('sha256', key).update(body).digest('hex').slice(0, 32);
+    const derived = createHmac('sha256', key).update('skep ring uid-1').digest();
+    const tag = createHmac('sha256', derived).update(body).digest('hex').slice(0, 32);
     expect(Buffer.from(bytes.subarray(0, 16)).toString('hex')).toBe(tag);
   });
 
@@ -89,7 +108,7 @@ describe('datagrams', () => {
   it('of another key or cluster are dropped', () => {
     const bytes = codec.encode(ping);
     expect(createDatagramCodec(compute, new Uint8Array(32), 'uid-1').decode(bytes)).toBe('wrong-key');
-    expect(createDatagramCodec(compute, key, 'uid-2').decode(bytes)).toBe('wrong-cluster');
+    expect(createDatagramCodec(compute, key, 'uid-2').decode(bytes)).toBe('wrong-key');
   });
 
   it('changed in any one bit are dropped', () => {
@@ -105,7 +124,8 @@ describe('datagrams', () => {
     expect(codec.decode(new Uint8Array(1_201))).toBe('too-long');
     for (const length of [0, 1, 15, 16]) expect(codec.decode(new Uint8Array(length))).toBe('malformed');
     const forge = (body: Uint8Array) => {
-      const tag = compute.hmacSha256(key, body).subarray(0, 16);
+      const derived = compute.hmacSha256(key, new TextEncoder().encode('skep ring uid-1'));
+      const tag = compute.hmacSha256(derived, body).subarray(0, 16);
       return codec.decode(Uint8Array.from([...tag, ...body]));
     };
     fc.assert(
@@ -120,7 +140,9 @@ describe('datagrams', () => {
       good.replace('4:ping', '4:pong'),
       good.replace('1:si9e', ''),
       good.replace('i1ei0eee', 'i1ei9eee'),
-      good.replace('1:pli1e', '1:pli2e'),
+      good.replace('i7ei2000e', 'i7e'),
+      good.replace('i1ei0eee', 'i1ei1eee'),
+      good.replace('i1ei0eee', 'i1ei0el1:aeee'),
       good.replace('l11:bootstrap-2i1ee', 'l11:bootstrap-2i0ee'),
       good.replace('11:bootstrap-2', '11:bootstrap 2'),
       good.replace('i5e', `i${2 ** 50}e`),
@@ -142,34 +164,36 @@ describe('datagrams', () => {
       admittedAtTerm: 0,
     }));
     const configuration = { version: 1, members };
-    const detector = new Detector({
-      self: members[0]!,
-      configuration,
-      timing: DEFAULT_TIMING,
-      connectForEvidence: false,
-    });
-    for (const from of members.slice(1)) {
-      detector.heard(0, from, [{ member: from, incarnation: 2 ** 48 - 2, standing: 'alive' }]);
-    }
+    const detector = new Detector(
+      { random: { float: mulberry32(1), bytes: (length) => new Uint8Array(length) } },
+      { self: members[0]!, configuration, timing: DEFAULT_TIMING, connectForEvidence: false },
+    );
     const most = 2 ** 48 - 1;
+    members.slice(2).forEach((about, index) => {
+      const standing = index % 2 === 0 ? 'suspect' : 'alive';
+      const accusation = standing === 'suspect' ? { accuser: members[1]!, silentMs: most } : {};
+      detector.heard(0, members[1]!, [{ member: about, incarnation: most - 1, standing, ...accusation }]);
+    });
     const told = new Set<string>();
-    for (let round = 0; round < 40; round += 1) {
-      const gossip = detector.gossip(members[1]!);
-      expect(gossip.length).toBeGreaterThan(3);
+    const wide = createDatagramCodec(compute, key, 'u'.repeat(64));
+    for (let round = 0; round < 2_000; round += 1) {
+      const to = members[1 + (round % 63)]!;
+      const gossip = detector.gossip(most, to);
       for (const claim of gossip) told.add(claim.member.slot);
-      const bytes = createDatagramCodec(compute, key, 'u'.repeat(64)).encode({
+      const bytes = wide.encode({
         from: members[0]!,
-        to: members[1]!,
+        to,
         lamport: most,
         version: most,
         term: most,
-        leading: true,
-        leaseMs: most,
+        leader: { member: members[3]!, term: most, grant: most, leaseMs: most },
         gossip,
         message: { kind: 'ping-request', seq: most, member: members[2]! },
       });
       expect(bytes.length).toBeLessThanOrEqual(MAX_DATAGRAM_BYTES);
     }
-    expect(told.size).toBe(64);
+    expect(told.size).toBe(62);
+    // All is told, and told no more.
+    expect(detector.gossip(0, members[1]!)).toEqual([]);
   });
 });

@@ -149,9 +149,15 @@ describe('a ring on loopback', () => {
     stranger.send(new Uint8Array(0), ring.local);
     const self = configuration.members[0]!;
     const friend = configuration.members[1]!;
-    const suspicion = { member: self, incarnation: 0, standing: 'suspect' } as const;
+    const suspicion = {
+      member: self,
+      incarnation: 0,
+      standing: 'suspect',
+      accuser: friend,
+      silentMs: 600,
+    } as const;
     const message = { kind: 'ping', seq: 1 } as const;
-    const shown = { lamport: 1, version: 1, term: 0, leading: false, leaseMs: 0, gossip: [suspicion] };
+    const shown = { lamport: 1, version: 1, term: 0, leader: undefined, gossip: [suspicion] };
     const codec = createDatagramCodec(host.compute, ringKey, 'test');
     // Sent last, so the others have been looked at once this is answered.
     stranger.send(codec.encode({ from: friend, to: self, ...shown, message }), ring.local);

@@ -60,13 +60,16 @@ export interface Ring {
   configure(configuration: RingConfiguration): void;
   /** Positive evidence that a member has died, such as the launcher having seen it exit. */
   observeDeath(member: MemberId, evidence: string): void;
-  /** All slots outside the ring whose generation is dead by evidence now; replaces what was told before. */
+  /** All slots outside the ring whose generation is dead or silent now; replaces what was told before. */
   observeSlotDeaths(deaths: readonly SlotDeath[]): void;
   /** To be told at each answer of the control API, and at each failure to get one; only who reaches it stands for election. */
   setAuthorityReachable(reachable: boolean): void;
   status(): RingStatus;
-  /** Tells the others that this node goes on purpose. It takes no part afterwards. */
-  leave(): void;
+  /**
+   * Tells the others that this node goes on purpose; it takes no part afterwards. If it leads, another is asked to: resolves
+   * once one does, or `transferMs` (500 by default) have passed, else at once.
+   */
+  leave(): Promise<void>;
   /** Releases everything; resolves once nothing is being written any more. */
   close(): Promise<void>;
 }
@@ -104,10 +107,13 @@ class RingDriver implements Ring {
   readonly #codec: DatagramCodec;
   #socket: UdpSocket | undefined;
   #timer: Timer | undefined;
+  #armedMs = Number.POSITIVE_INFINITY;
   /** Waits and attempts under way, ended by `close`. */
   readonly #deadlines = new Set<Timer>();
   readonly #attempts = new Set<TcpConnection>();
   #closed = false;
+  #whenGone: (() => void)[] = [];
+  #gone = false;
 
   constructor(
     { host, authority, ringKey }: RingComponents,
@@ -125,7 +131,7 @@ class RingDriver implements Ring {
 
   async start(): Promise<void> {
     this.#socket = await this.#host.net.bindUdp(this.#options.local, (datagram) => this.#received(datagram));
-    this.#timer = this.#host.clock.setTimer(0, () => this.#tick());
+    this.#step({ type: 'wake' });
   }
 
   get local(): Address {
@@ -152,12 +158,17 @@ class RingDriver implements Ring {
     return this.#machine.status(this.#host.clock.now());
   }
 
-  leave(): void {
+  leave(): Promise<void> {
+    const gone = new Promise<void>((resolve) => this.#whenGone.push(resolve));
     this.#step({ type: 'leave' });
+    // It may have been gone before, or be no member of the ring.
+    if (this.#gone || this.#closed || this.#machine.nextDueMs === Number.POSITIVE_INFINITY) this.#tellGone();
+    return gone;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#tellGone();
     this.#timer?.cancel();
     this.#socket?.close();
     for (const deadline of this.#deadlines) deadline.cancel();
@@ -165,10 +176,24 @@ class RingDriver implements Ring {
     await this.#store.settled();
   }
 
-  #tick(): void {
-    if (this.#closed) return;
-    this.#timer = this.#host.clock.setTimer(this.#timing.tickMs, () => this.#tick());
-    this.#step({ type: 'tick' });
+  #tellGone(): void {
+    this.#gone = true;
+    for (const resolve of this.#whenGone) resolve();
+    this.#whenGone = [];
+  }
+
+  /** One timer, for whatever of the machine's is due first. One that is due later than its timer is asked for anew then. */
+  #arm(): void {
+    const dueMs = this.#machine.nextDueMs;
+    if (this.#closed || dueMs >= this.#armedMs) return;
+    this.#timer?.cancel();
+    this.#armedMs = dueMs;
+    const { clock } = this.#host;
+    this.#timer = clock.setTimer(Math.max(0, dueMs - clock.now()), () => {
+      this.#armedMs = Number.POSITIVE_INFINITY;
+      if (clock.now() >= this.#machine.nextDueMs) this.#step({ type: 'wake' });
+      else this.#arm();
+    });
   }
 
   #received(datagram: Uint8Array): void {
@@ -180,6 +205,7 @@ class RingDriver implements Ring {
   #step(input: RingInput): void {
     if (this.#closed) return;
     for (const output of this.#machine.step(this.#host.clock.now(), input)) this.#carryOut(output);
+    this.#arm();
   }
 
   #carryOut(output: RingOutput): void {
@@ -189,6 +215,9 @@ class RingDriver implements Ring {
         break;
       case 'event':
         this.#options.onEvent(output.event);
+        break;
+      case 'gone':
+        this.#tellGone();
         break;
       case 'connect':
         this.#tryConnection(output.member, output.address);

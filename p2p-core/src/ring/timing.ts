@@ -1,20 +1,23 @@
 /** The ring's times, all in milliseconds of the monotonic clock, and their defaults. */
 export interface RingTiming {
-  /** How often the machine is told the time. */
-  readonly tickMs: number;
-  /** How often each node probes its successors; a leader's probes of all members are its heartbeats. */
+  /** How often each node probes its successor and one other member. */
   readonly probeIntervalMs: number;
-  /** A probe not answered by then is tried through other members. */
+  /** A probe not answered by then is tried through others, as long as no round trip to the member was measured. */
   readonly probeTimeoutMs: number;
-  /** From the first silence to death: longer than any pause that must be survived. */
+  /** From the first silence to death, if others confirm it: longer than any pause that must be survived. */
   readonly graceMs: number;
+  /** How often a node compares what it holds of all members with one of them. */
+  readonly syncIntervalMs: number;
   /** At most one connection attempt (for evidence) per member in this time. */
   readonly connectIntervalMs: number;
   /** Without a leader's heartbeat for a random time from this range, and the leader suspect, a node stands. */
   readonly electionTimeoutMs: readonly [number, number];
   /** The same when the leader is known to be gone: small, and random so that two seldom stand together. */
   readonly staggerMs: readonly [number, number];
-  /** A candidacy without a majority by then ends. */
+  /**
+   * A candidacy without a majority by then ends. This, `staggerMs`, `retryMs` and `resendMs` hold where round trips are
+   * not known yet; measured ones scale them, from half of these times to eight times.
+   */
   readonly candidacyMs: readonly [number, number];
   /** After a lost candidacy the next one waits this long, and up to eight times that after more of them. */
   readonly retryMs: readonly [number, number];
@@ -30,15 +33,17 @@ export interface RingTiming {
   readonly leaseRetryMs: number;
   /** First and longest pause between two requests to redeploy one slot. */
   readonly redeployRetryMs: readonly [number, number];
+  /** How long a leader that leaves waits for another to lead. */
+  readonly transferMs: number;
   /** An accepted request is repeated if the configuration has not moved on by then. */
   readonly redeployReminderMs: number;
 }
 
 export const DEFAULT_TIMING: RingTiming = {
-  tickMs: 25,
   probeIntervalMs: 500,
   probeTimeoutMs: 200,
   graceMs: 6_000,
+  syncIntervalMs: 10_000,
   connectIntervalMs: 1_000,
   electionTimeoutMs: [1_000, 2_000],
   staggerMs: [50, 150],
@@ -49,6 +54,7 @@ export const DEFAULT_TIMING: RingTiming = {
   authorityTimeoutMs: 3_000,
   acquirePatienceMs: 5_000,
   leaseRetryMs: 250,
+  transferMs: 500,
   redeployRetryMs: [250, 5_000],
   redeployReminderMs: 15_000,
 };

@@ -4,6 +4,7 @@
  *
  *   ring SLOT… [seed=N] [lease=MS] [latency=MS]   run MS   crash|restart SLOT   pause SLOT MS
  *   partition SLOT… | SLOT…  /  heal    evidence SLOT DEAD                       cut|mend SLOT (the control API)
+ *   leave SLOT                         cut-link SLOT SLOT (both ways; healed by heal)
  *   lease TERM (taken by another)       lose-record SLOT  replace SLOT TERM      ask FROM TO KIND ROUND
  *   status
  */
@@ -70,6 +71,12 @@ function obey(world: World, command: string, words: readonly string[]): string[]
           .map((group) => group.trim().split(' ')),
       );
       return [];
+    case 'cut-link':
+      world.cutLink(first, second);
+      return [];
+    case 'leave':
+      world.tell(first, { type: 'leave' });
+      return [];
     case 'heal':
       world.partition(undefined);
       return [];
@@ -100,8 +107,7 @@ function obey(world: World, command: string, words: readonly string[]): string[]
         lamport: 1_000_000 + world.nowMs,
         version,
         term: round,
-        leading: false,
-        leaseMs: 0,
+        leader: undefined,
         gossip: [],
       };
       const envelope = { from, to: world.node(second).id, ...shown, message: { kind, round } as const };

@@ -50,6 +50,8 @@ interface Node {
   /** Grows with each crash: what was under way for an earlier life is void. */
   life: number;
   pausedUntilMs: number;
+  /** What its one timer is set for. */
+  wakeMs: number;
   reachesAuthority: boolean;
   record: VoteRecord | undefined;
   hasVoted: boolean;
@@ -84,6 +86,7 @@ export class World {
   readonly #queue = new DueQueue();
   #order = 0;
   #groups: string[][] | undefined;
+  readonly #cutLinks = new Set<string>();
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -144,9 +147,15 @@ export class World {
     this.node(slot).pausedUntilMs = this.nowMs + durationMs;
   }
 
-  /** Only within a group do datagrams arrive; undefined heals. The authority is another matter. */
+  /** Only within a group do datagrams arrive; undefined heals, cut links too. The authority is another matter. */
   partition(groups: string[][] | undefined): void {
     this.#groups = groups;
+    if (groups === undefined) this.#cutLinks.clear();
+  }
+
+  /** Nothing passes between two, who both reach the others. */
+  cutLink(a: string, b: string): void {
+    this.#cutLinks.add(`${a} ${b}`).add(`${b} ${a}`);
   }
 
   cutAuthority(slot: string, cut: boolean): void {
@@ -210,6 +219,7 @@ export class World {
       machine: undefined,
       life: (this.#nodes.get(member.slot)?.life ?? 0) + 1,
       pausedUntilMs: 0,
+      wakeMs: Number.POSITIVE_INFINITY,
       reachesAuthority: true,
       record: undefined,
       hasVoted: false,
@@ -230,17 +240,15 @@ export class World {
         connectForEvidence: this.#options.connectForEvidence ?? true,
       },
     );
-    const tickMs = this.#timing.tickMs * (this.#options.slowTimers?.get(node.id.slot) ?? 1);
-    const tick = () => {
-      this.#put(this.#due(node, tickMs, tick));
-      this.#tell(node, { type: 'tick' });
-    };
     const report = () => {
       this.#put(this.#due(node, 1_000, report));
       this.#tell(node, { type: 'authority-reachable', reachable: node.reachesAuthority });
     };
-    this.#put(this.#due(node, this.#random() * this.#timing.tickMs, tick));
-    this.#put(this.#due(node, this.#random() * 10, report));
+    node.wakeMs = Number.POSITIVE_INFINITY;
+    // Not all begin their rounds at the same moment.
+    const startMs = this.#random() * this.#timing.probeIntervalMs;
+    this.#put(this.#due(node, startMs, () => this.#tell(node, { type: 'wake' })));
+    this.#put(this.#due(node, startMs, report));
   }
 
   #configurationFor(node: Node): RingConfiguration {
@@ -254,6 +262,22 @@ export class World {
   #tell(node: Node, input: RingInput): void {
     if (node.machine === undefined) return;
     for (const output of node.machine.step(this.nowMs, input)) this.#carryOut(node, output);
+    this.#arm(node);
+  }
+
+  /** As the ring's driver does it: one timer, set anew only for something sooner. */
+  #arm(node: Node): void {
+    const dueMs = node.machine?.nextDueMs ?? Number.POSITIVE_INFINITY;
+    if (dueMs >= node.wakeMs) return;
+    node.wakeMs = dueMs;
+    const factor = this.#options.slowTimers?.get(node.id.slot) ?? 1;
+    const wake = () => {
+      if (node.wakeMs !== dueMs) return;
+      node.wakeMs = Number.POSITIVE_INFINITY;
+      if (this.nowMs >= node.machine!.nextDueMs) this.#tell(node, { type: 'wake' });
+      else this.#arm(node);
+    };
+    this.#put(this.#due(node, Math.max(0, dueMs - this.nowMs) * factor, wake));
   }
 
   #carryOut(node: Node, output: RingOutput): void {
@@ -298,6 +322,9 @@ export class World {
         this.#askAuthority(node, decide, (answer) => ({ type: 'redeployment-answered', request, answer }));
         break;
       }
+      case 'gone':
+        this.#line(node.id.slot, 'gone');
+        break;
     }
   }
 
@@ -393,6 +420,7 @@ export class World {
   }
 
   #linked(a: string, b: string): boolean {
+    if (this.#cutLinks.size > 0 && this.#cutLinks.has(`${a} ${b}`)) return false;
     return this.#groups === undefined || this.#groups.some((group) => group.includes(a) && group.includes(b));
   }
 

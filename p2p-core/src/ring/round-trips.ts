@@ -1,0 +1,73 @@
+/**
+ * How long answers take, member by member: an average and its spread, moved by each measured round trip (RFC 6298,
+ * section 2). Only answers that can belong to one sending alone are samples (Karn), which the caller sees to.
+ */
+import { formatMember, type MemberId } from './member.ts';
+
+/** RFC 6298: SRTT moves by an eighth, RTTVAR by a quarter, and the timeout is SRTT + 4 RTTVAR. */
+const AVERAGE_GAIN = 1 / 8;
+const SPREAD_GAIN = 1 / 4;
+const SPREADS = 4;
+/** Round trips that never vary must not make every small delay a timeout. */
+const LEAST_MARGIN_MS = 20;
+const LEAST_TIMEOUT_MS = 50;
+const MOST_TIMEOUT_MS = 450;
+
+interface Estimate {
+  averageMs: number;
+  spreadMs: number;
+}
+
+export class RoundTrips {
+  readonly #estimates = new Map<string, Estimate>();
+  readonly #defaultTimeoutMs: number;
+
+  /** `defaultTimeoutMs` stands for members not measured yet. */
+  constructor(defaultTimeoutMs: number) {
+    this.#defaultTimeoutMs = defaultTimeoutMs;
+  }
+
+  sample(member: MemberId, roundTripMs: number): void {
+    if (!(roundTripMs >= 0)) return;
+    const key = formatMember(member);
+    const held = this.#estimates.get(key);
+    if (held === undefined) {
+      this.#estimates.set(key, { averageMs: roundTripMs, spreadMs: roundTripMs / 2 });
+      return;
+    }
+    held.spreadMs += SPREAD_GAIN * (Math.abs(held.averageMs - roundTripMs) - held.spreadMs);
+    held.averageMs += AVERAGE_GAIN * (roundTripMs - held.averageMs);
+  }
+
+  /** When an answer of `member` is overdue, from 50 to 450 ms after it was asked for. */
+  timeoutMs(member: MemberId): number {
+    const waitMs = this.#waitMs(member);
+    if (waitMs === undefined) return this.#defaultTimeoutMs;
+    return Math.min(MOST_TIMEOUT_MS, Math.max(LEAST_TIMEOUT_MS, waitMs));
+  }
+
+  /** The smoothed round trip; undefined before the first. */
+  averageMs(member: MemberId): number | undefined {
+    return this.#estimates.get(formatMember(member))?.averageMs;
+  }
+
+  /** By when `count` of `members` will have answered; undefined while fewer are measured. */
+  quorumMs(members: Iterable<MemberId>, count: number): number | undefined {
+    const waits: number[] = [];
+    for (const member of members) {
+      const waitMs = this.#waitMs(member);
+      if (waitMs !== undefined) waits.push(waitMs);
+    }
+    return waits.sort((a, b) => a - b)[count - 1];
+  }
+
+  /** Forgets all but these, by `formatMember`. */
+  keep(members: { has(key: string): boolean }): void {
+    for (const key of this.#estimates.keys()) if (!members.has(key)) this.#estimates.delete(key);
+  }
+
+  #waitMs(member: MemberId): number | undefined {
+    const held = this.#estimates.get(formatMember(member));
+    return held && held.averageMs + Math.max(LEAST_MARGIN_MS, SPREADS * held.spreadMs);
+  }
+}
