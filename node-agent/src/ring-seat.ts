@@ -97,12 +97,15 @@ export class RingSeat {
     if (next.version > (this.#configuration?.version ?? 0)) this.#configuration = next;
   }
 
-  /** Members' deaths are the ring's own concern; those of other slots the leader only has redeployed. */
+  /** Members' deaths are the ring's own concern; those of other slots, known or by silence, the leader only has redeployed. */
   heed(command: HeedDeaths): void {
     const others: SlotDeath[] = [];
     for (const { machine, evidence } of command.deaths) {
       if (machine.slot.startsWith('bootstrap-')) this.#ring?.observeDeath(machine, evidence);
-      else others.push({ ...machine, reason: evidence });
+      else others.push({ ...machine, reason: evidence, cause: 'evidence' });
+    }
+    for (const { machine, silentMs } of command.silent ?? []) {
+      others.push({ ...machine, reason: 'the control API hears it no more', cause: 'silence', silentMs });
     }
     this.#ring?.observeSlotDeaths(others);
   }
