@@ -400,12 +400,27 @@ describe('healing', () => {
     const agents = await createServing();
     await reporting([agents['bootstrap-1']!, agents['bootstrap-2']!], 29_000);
     expect(world.launcher.living('bootstrap-3')?.machine.generation).toBe(1);
+    const peer = agents['peer-1']!;
     await world.restart(60_000);
-    await world.advance(20_000);
+    await reporting([peer], 20_000);
     expect(world.launcher.living('bootstrap-3')?.machine.generation).toBe(1);
-    await world.advance(20_000);
+    await reporting([peer], 20_000);
     expect(bootstraps.map((slot) => world.launcher.living(slot)?.machine.generation)).toEqual([2, 2, 2]);
     expect(world.launcher.mostAlive).toBe(1);
+  });
+
+  it('takes itself for cut off when it hears nobody, until all others must have ended themselves', async () => {
+    const agents = await createServing();
+    const peer = agents['peer-1']!;
+    const living = () => bootstraps.map((slot) => world.launcher.living(slot)?.machine.generation);
+    await world.advance(55_000);
+    // What was missed meanwhile counts for nothing once one is heard again.
+    await reporting([peer], 20_000);
+    expect(living()).toEqual([1, 1, 1]);
+    await world.advance(58_000);
+    expect(living()).toEqual([1, 1, 1]);
+    await world.advance(4_000);
+    expect(living()).toEqual([2, 2, 2]);
   });
 
   it('takes a single silence for death once the ring has elected nobody for twice the patience', async () => {
@@ -446,14 +461,14 @@ describe('healing', () => {
 
   it('lets a held report go when a peer falls silent, and only those of the ring', async () => {
     const agents = await createServing();
-    const [leader, peer] = ['bootstrap-1', 'peer-1'].map((slot) => agents[slot]!);
+    const [leader, peer, other] = ['bootstrap-1', 'peer-1', 'bootstrap-2'].map((slot) => agents[slot]!);
     await reporting([leader!, peer!], 5_000);
     const answers: string[] = [];
     void leader!.report('serving', { waitMs: 20_000 }).then(() => answers.push('leader'));
     void peer!.report('serving', { waitMs: 20_000 }).then(() => answers.push('peer'));
-    await world.advance(3_000);
+    await reporting([other!], 3_000);
     expect(answers).toEqual([]);
-    await world.advance(1_000);
+    await reporting([other!], 1_000);
     expect(answers).toEqual(['leader']);
   });
 

@@ -8,14 +8,13 @@ import { decideRedeployNode } from './decisions/operator.ts';
 import { decideRedeployment, type RedeploymentAsk } from './decisions/redeployment.ts';
 import { machineKey, type RedeploymentRow } from './decisions/rows.ts';
 import { decideWatchdog, watchdogHolder } from './decisions/watchdog.ts';
+import { Hearing } from './hearing.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
 import type { Silence } from './silence.ts';
 import { silenceTopic, type Wakeups } from './wakeups.ts';
 
 const tickMs = 250;
-/** A tick that is late by more than this means that the process stood still. */
-const absentMs = 1_000;
 /** A machine that reported within this many intervals is heard, and let finish. */
 const heardIntervals = 2;
 
@@ -36,8 +35,7 @@ export class Healing {
   readonly #drainMs: number;
   readonly #onTrouble: (message: string) => void;
   readonly #busy = new Set<ClusterRecord>();
-  #listeningSinceMs = 0;
-  #tickedAtMs = 0;
+  readonly #hearing: Hearing;
   /** When a node, and not the watchdog, was last seen to lead. */
   readonly #ledAtMs = new WeakMap<ClusterRecord, number>();
   #timer: Timer | undefined;
@@ -47,13 +45,13 @@ export class Healing {
     options: { readonly drainMs: number; readonly onTrouble: (message: string) => void },
   ) {
     this.#components = components;
+    this.#hearing = new Hearing(components.liveness);
     this.#drainMs = options.drainMs;
     this.#onTrouble = options.onTrouble;
   }
 
   start(): void {
-    this.#listeningSinceMs = this.#components.clusters.now();
-    this.#tickedAtMs = this.#listeningSinceMs;
+    this.#hearing.start(this.#components.clusters.now());
     this.#tick();
   }
 
@@ -100,7 +98,7 @@ export class Healing {
 
   #tick(): void {
     this.#timer = this.#components.clock.setTimer(tickMs, () => this.#tick());
-    this.#noticeOwnAbsence();
+    this.#hearing.tick(this.#components.clusters.now(), tickMs);
     for (const record of this.#components.clusters.all()) {
       if (this.#busy.has(record)) continue;
       this.#busy.add(record);
@@ -113,19 +111,14 @@ export class Healing {
     }
   }
 
-  /** Who stands still hears nobody: that silence is its own and counts against no machine. */
-  #noticeOwnAbsence(): void {
-    const now = this.#components.clusters.now();
-    if (now - this.#tickedAtMs > tickMs + absentMs) this.#listeningSinceMs = now;
-    this.#tickedAtMs = now;
-  }
-
   async #watch(record: ClusterRecord): Promise<void> {
     const { clusters, silence, wakeups } = this.#components;
-    if (silence.look(record, this.#listeningSinceMs, clusters.now())) wakeups.wake(silenceTopic(record.uid));
-    const order = await clusters.transact(record, (state, now) =>
-      decideWatchdog(state, this.#silent(record, now), this.#leaderlessSinceMs(record, now), now),
-    );
+    const { sinceMs, silenceSinceMs } = this.#hearing.of(record, clusters.now());
+    if (silence.look(record, silenceSinceMs, clusters.now())) wakeups.wake(silenceTopic(record.uid));
+    const order = await clusters.transact(record, (state, now) => {
+      const silent = this.#silent(record, silenceSinceMs, now);
+      return decideWatchdog(state, silent, Math.max(sinceMs, this.#ledMs(record, now)), now);
+    });
     for (const victim of order?.victims ?? []) {
       try {
         await this.redeploy(record, { ...victim, cause: 'silence', term: order!.term, by: watchdogHolder });
@@ -136,17 +129,17 @@ export class Healing {
     }
   }
 
-  #leaderlessSinceMs(record: ClusterRecord, now: number): number {
+  #ledMs(record: ClusterRecord, now: number): number {
     const { lease } = record;
     if (isHeld(lease, now) && lease.holder !== watchdogHolder) this.#ledAtMs.set(record, now);
-    return Math.max(this.#listeningSinceMs, this.#ledAtMs.get(record) ?? 0);
+    return this.#ledAtMs.get(record) ?? 0;
   }
 
   /**
    * Bootstrap slots unheard for longer than the grace and the watchdog's own patience together, counted from
    * when their next report was due: a held one may be as old as the interval.
    */
-  #silent(record: ClusterRecord, now: number): ReadonlySet<string> {
+  #silent(record: ClusterRecord, silenceSinceMs: number, now: number): ReadonlySet<string> {
     const { graceMs, watchdogMs, reportIntervalMs } = record.about.spec;
     const silent = new Set<string>();
     for (const slot of record.slots.values()) {
@@ -154,7 +147,7 @@ export class Healing {
       const machine = currentMachine(record, slot);
       if (machine.tokenSha256 === undefined) continue;
       const heardAtMs = this.#components.liveness.of(record.uid, machine)?.atMs;
-      const sinceMs = Math.max(heardAtMs ?? machine.sinceMs, this.#listeningSinceMs);
+      const sinceMs = Math.max(heardAtMs ?? machine.sinceMs, silenceSinceMs);
       if (now - sinceMs > reportIntervalMs + graceMs + watchdogMs) silent.add(slot.slot);
     }
     return silent;

@@ -4,19 +4,26 @@
  */
 import type { Report } from '@skep/contract';
 
+interface Cluster {
+  readonly slots: Map<string, Heard>;
+  newestMs: number;
+}
+
 interface Heard {
   readonly atMs: number;
   readonly report: Report;
 }
 
 export class Liveness {
-  readonly #bySlot = new Map<string, Map<string, Heard>>();
+  readonly #clusters = new Map<string, Cluster>();
 
   /** `atMs` by the clock of `Clusters.now`. */
   record(clusterUid: string, report: Report, atMs: number): void {
-    const known = this.#bySlot.get(clusterUid);
-    const slots = known ?? new Map<string, Heard>();
-    if (known === undefined) this.#bySlot.set(clusterUid, slots);
+    const known = this.#clusters.get(clusterUid);
+    const cluster = known ?? { slots: new Map<string, Heard>(), newestMs: atMs };
+    if (known === undefined) this.#clusters.set(clusterUid, cluster);
+    cluster.newestMs = Math.max(cluster.newestMs, atMs);
+    const { slots } = cluster;
     const { slot, generation } = report.machine;
     if ((slots.get(slot)?.report.machine.generation ?? 0) <= generation) {
       // Events are the journal's; here they would only be kept twice.
@@ -26,11 +33,16 @@ export class Liveness {
 
   /** The last report of a machine, missing if this process has heard none. */
   of(clusterUid: string, machine: { slot: string; generation: number }): Heard | undefined {
-    const heard = this.#bySlot.get(clusterUid)?.get(machine.slot);
+    const heard = this.#clusters.get(clusterUid)?.slots.get(machine.slot);
     return heard?.report.machine.generation === machine.generation ? heard : undefined;
   }
 
+  /** When any machine of the cluster was last heard; 0 if none was. */
+  newestMs(clusterUid: string): number {
+    return this.#clusters.get(clusterUid)?.newestMs ?? 0;
+  }
+
   forget(clusterUid: string): void {
-    this.#bySlot.delete(clusterUid);
+    this.#clusters.delete(clusterUid);
   }
 }

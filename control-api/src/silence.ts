@@ -4,11 +4,9 @@
  */
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Silent } from './decisions/commands.ts';
+import { latenessMs } from './hearing.ts';
 import type { Liveness } from './liveness.ts';
 
-/** A held report may be as old as the interval, and the next one be as late; agents retry at most this far apart. */
-const lateIntervals = 2;
-const longestRetryMs = 1_000;
 const none: readonly Silent[] = [];
 
 export class Silence {
@@ -24,10 +22,10 @@ export class Silence {
     return this.#silent.get(record) ?? none;
   }
 
-  /** Looks again. `listeningSinceMs`: what was missed before is nobody's silence. True if others are silent now. */
-  look(record: ClusterRecord, listeningSinceMs: number, now: number): boolean {
-    const { graceMs, reportIntervalMs, heal } = record.about.spec;
-    const patienceMs = graceMs + lateIntervals * Math.max(reportIntervalMs, longestRetryMs);
+  /** Looks again. Silence is counted from `silenceSinceMs` at most. True if others are silent now. */
+  look(record: ClusterRecord, silenceSinceMs: number, now: number): boolean {
+    const { graceMs, heal } = record.about.spec;
+    const patienceMs = graceMs + latenessMs(record);
     const silent: Silent[] = [];
     // By machines and not by slots: there may be ten thousand, and this is looked at four times a second.
     for (const machine of record.machines.values()) {
@@ -36,7 +34,7 @@ export class Silence {
       if (slot?.generation !== machine.generation || slot.leaving) continue;
       if (slot.role === 'bootstrap' || !heal.includes(slot.role)) continue;
       const heardAtMs = this.#liveness.of(record.uid, machine)?.atMs ?? machine.sinceMs;
-      const sinceMs = Math.max(heardAtMs, listeningSinceMs);
+      const sinceMs = Math.max(heardAtMs, silenceSinceMs);
       if (now - sinceMs <= patienceMs) continue;
       silent.push({ slot: slot.slot, generation: slot.generation, sinceMs });
     }
