@@ -45,8 +45,7 @@ export type RingFact =
       readonly outcome: 'accepted' | 'refused' | 'unreachable';
       readonly code?: string;
     }
-  /** `member` is the newcomer, or who was taken out; missing if several changes came at once. */
-  | { readonly type: 'configuration-adopted'; readonly version: number; readonly member?: MemberId }
+  | { readonly type: 'configuration-adopted'; readonly version: number }
   /** A newer generation of this node's own slot exists: this node must stop itself. */
   | { readonly type: 'generation-over'; readonly member: MemberId; readonly newGeneration: number };
 

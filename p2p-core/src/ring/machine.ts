@@ -426,13 +426,11 @@ export class RingMachine {
 
   #configure(now: number, next: RingConfiguration): void {
     if (!replacesConfiguration(this.#configuration, next)) return;
-    const member = changedMember(this.#configuration, next);
     this.#configuration = next;
     const kept = new Set(next.members.map(formatMember));
     for (const key of this.#correspondents.keys()) if (!kept.has(key)) this.#correspondents.delete(key);
     for (const key of this.#evidence.keys()) if (!kept.has(key)) this.#evidence.delete(key);
-    const change = member === undefined ? {} : { member };
-    this.#emit(now, { type: 'configuration-adopted', version: next.version, ...change });
+    this.#emit(now, { type: 'configuration-adopted', version: next.version });
     this.#detector.configure(next);
     this.#doElection(now, this.#election.configure(now, next));
     if (findMember(next, this.#self) === undefined) this.#doElection(now, this.#election.stepDown(now));
@@ -564,13 +562,4 @@ export class RingMachine {
   #emit(now: number, fact: RingFact): void {
     this.#outputs.push({ type: 'event', event: { ...fact, lamport: this.#lamport.tick(), atMs: now } });
   }
-}
-
-/** The one member by which `next` differs: the newcomer, or who is in it no more. */
-function changedMember(current: RingConfiguration, next: RingConfiguration): MemberId | undefined {
-  const isNew = next.members.filter((member) => findMember(current, member)?.voter !== member.voter);
-  const isGone = current.members.filter((member) => memberInSlot(next, member.slot) === undefined);
-  const [changed, ...more] = [...isNew, ...isGone];
-  if (changed === undefined || more.length > 0) return undefined;
-  return { slot: changed.slot, generation: changed.generation };
 }
