@@ -28,8 +28,6 @@ export interface DhtTraffic {
 export interface DhtNodeComponents {
   readonly host: Pick<Host, 'clock' | 'random' | 'compute'>;
   readonly socket: Pick<UdpSocket, 'send'>;
-  /** The routing table may have grown. */
-  readonly onNode: () => void;
 }
 
 export interface DhtNodeOptions {
@@ -50,12 +48,13 @@ export class DhtNode implements RpcOwner {
   readonly peers: PeerStore;
   readonly traffic: DhtTraffic = { messagesIn: 0, messagesOut: 0, bytesIn: 0, bytesOut: 0, dropped: 0 };
   readonly #socket: Pick<UdpSocket, 'send'>;
-  readonly #onNode: () => void;
   readonly #isReadOnly: boolean;
   readonly #responder: Responder;
   readonly #limiter: RateLimiter;
   readonly #rpc: Rpc;
   readonly #clock: Clock;
+  /** Called whenever the routing table may have grown; set only while somebody waits for that. */
+  onNode: (() => void) | undefined = undefined;
   readonly #verifications = new Verifications();
   readonly #pingQuery: QueryBody;
   #isClosed = false;
@@ -63,7 +62,6 @@ export class DhtNode implements RpcOwner {
   constructor(components: DhtNodeComponents, options: DhtNodeOptions) {
     const { host } = components;
     this.#socket = components.socket;
-    this.#onNode = components.onNode;
     this.#clock = host.clock;
     this.#isReadOnly = options.readOnly;
     this.table = new RoutingTable(options.nodeId, host.clock.now());
@@ -177,7 +175,7 @@ export class DhtNode implements RpcOwner {
   onAnswered(id: Uint8Array, from: Address, nowMs: number): void {
     const questionable = this.table.heardResponse(id, from, nowMs);
     if (questionable !== undefined) this.ping(questionable);
-    this.#onNode();
+    this.onNode?.();
   }
 
   onUnanswered(address: Address): void {

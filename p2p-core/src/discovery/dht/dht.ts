@@ -116,7 +116,7 @@ class SocketDht implements Dht {
     this.local = socket.local;
     this.nodeId = options.nodeId;
     const { clock, random } = host;
-    const node = new DhtNode({ host, socket, onNode: () => this.#joining.noteNode() }, options);
+    const node = new DhtNode({ host, socket }, options);
     this.node = node;
     const others = bootstrap.filter(({ host, port }) => port !== this.local.port || host !== this.local.host);
     this.#joining = new Joining({ clock, random, node }, others, hints);
