@@ -14,7 +14,14 @@ const benchmarks: Record<string, string> = {
 };
 
 /** What Node is to be told. The simulator is measured on one core: helpers of the garbage collector would use others. */
-const nodeFlags: Record<string, readonly string[]> = { sim: ['--single-threaded-gc'] };
+const nodeFlags: Record<string, readonly string[]> = {
+  sim: [
+    '--single-threaded-gc',
+    '--max-old-space-size=16384',
+    '--min-semi-space-size=1024',
+    '--max-semi-space-size=1024',
+  ],
+};
 
 const [name, ...args] = process.argv.slice(2);
 if (name === '--help' || name === '-h' || (name !== undefined && !(name in benchmarks))) {

@@ -3,6 +3,7 @@
  * begin at once and get their neighbours as a tracker would give them. Tells how much processor time that
  * takes, and how near the last to finish comes to the bound that no swarm can beat.
  */
+import { minimumDistributionMs } from '@skep/control-api/experiments';
 import { createNode, type Node, type Torrent } from '@skep/p2p-core';
 import { createMetainfo, type Metainfo } from '@skep/p2p-core/metainfo';
 import type { SimHost } from '@skep/sim';
@@ -14,7 +15,7 @@ export interface SwarmOptions {
   readonly peers: number;
   /** Of the content. */
   readonly bytes: number;
-  readonly pieceBytes?: number;
+  readonly pieceBytes?: number | undefined;
   /** Of every link, the seed's too. @default 1.25 million: 10 Mbit/s */
   readonly upBytesPerSecond?: number;
   /** @default four times the upload */
@@ -33,7 +34,7 @@ export interface SwarmOptions {
 export interface SwarmResult {
   /** Leeches that finished, and when each did, in order. */
   readonly finishedMs: readonly number[];
-  /** max(F/us, F/dmin, N F/(us + sum of ui)): Kumar and Ross, Peer-Assisted File Distribution, 2006. */
+  /** See `minimumDistributionMs`. */
   readonly boundMs: number;
   readonly virtualMs: number;
   /** Processor time of all threads, the garbage collector's included; without what building and looking into the world took. */
@@ -207,10 +208,10 @@ class Scene {
   }
 
   #boundMs(): number {
-    const { peers, bytes, upBytesPerSecond: up } = this.#options;
-    return (
-      1_000 * Math.max(bytes / up, bytes / this.#downBytesPerSecond, (peers * bytes) / (up + peers * up))
-    );
+    const { peers, bytes, upBytesPerSecond } = this.#options;
+    const rates = { upBytesPerSecond, downBytesPerSecond: this.#downBytesPerSecond };
+    const leeches = Array.from({ length: peers }, () => rates);
+    return minimumDistributionMs(bytes, { seedUpBytesPerSecond: upBytesPerSecond, leeches })!;
   }
 
   async #pass(ms: number): Promise<void> {

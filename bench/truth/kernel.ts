@@ -5,6 +5,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { minimumDistributionMs } from '@skep/control-api/experiments';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { createMetainfo, encodeMetainfo } from '@skep/p2p-core/metainfo';
 import { median, writeRandomFile } from '../measure.ts';
@@ -28,13 +29,14 @@ const swarms: readonly { readonly seed: Client; readonly leech: Client; readonly
   { seed: 'libtorrent', leech: 'libtorrent', leeches: 4 },
 ];
 
-/** max(F/us, F/dmin, N·F/(us+Σui)): no swarm can finish earlier. */
+/** No swarm can finish earlier. */
 function boundSeconds(leeches: number): number {
-  return Math.max(
-    lengthBytes / upBytesPerSecond,
-    lengthBytes / downBytesPerSecond,
-    (leeches * lengthBytes) / (upBytesPerSecond * (1 + leeches)),
-  );
+  const rates = { upBytesPerSecond, downBytesPerSecond };
+  const swarm = {
+    seedUpBytesPerSecond: upBytesPerSecond,
+    leeches: Array.from({ length: leeches }, () => rates),
+  };
+  return minimumDistributionMs(lengthBytes, swarm)! / 1_000;
 }
 
 /** Prints a line a swarm: medians over the rounds. */

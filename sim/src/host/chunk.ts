@@ -30,7 +30,7 @@ export class Chunk extends SimEvent {
   readonly isEnd: boolean;
   readonly sentAtMs: number;
   lengthBytes: number;
-  slices: Slice[] = [];
+  slices = NOTHING;
   /** When its first byte gets to the far link. */
   firstMs = 0;
   /** When the sender learns that it arrived, and up to where it may send then. */
@@ -62,6 +62,13 @@ export class Chunk extends SimEvent {
   /** With the headers of the segments it takes. */
   get wireBytes(): number {
     return wireBytes(this.lengthBytes);
+  }
+
+  /** Adds to what it carries; its length is the sender's to note. */
+  add(slice: Slice): void {
+    // Most carry one slice, and a first push would make room for many.
+    if (this.slices === NOTHING) this.slices = [slice];
+    else this.slices.push(slice);
   }
 
   /** The receiver takes the bytes over. */

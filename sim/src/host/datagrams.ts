@@ -128,6 +128,13 @@ export class Datagram extends SimEvent {
     this.#arrive();
   }
 
+  override prefetch(step: number): number {
+    const { from, to, source, message } = this;
+    if (step === 1) return from.ordinal ^ to.ordinal ^ source.port ^ message.length;
+    const socket = to.udp.lastFound;
+    return step === 2 || socket === undefined ? message[0]! : socket.prefetch(step - 2);
+  }
+
   /** Nobody looks at it any more. */
   recycle(): void {
     this.#flights.recycle(this);

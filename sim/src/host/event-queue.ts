@@ -18,6 +18,14 @@ export abstract class SimEvent {
   }
 
   abstract fire(): void;
+
+  /**
+   * Reads of what `fire` will need what is `step` references away (1 to PREFETCH_STEPS), and gives a number made of all that
+   * was read, lest the reads be optimized away. Of many events read at once, step by step, the memory's delays overlap.
+   */
+  prefetch(_step: number): number {
+    return 0;
+  }
 }
 
 /** An event that calls a function. */
@@ -33,6 +41,11 @@ class Call extends SimEvent {
     this.#callback();
   }
 }
+
+/** How far `SimEvent.prefetch` goes. */
+const PREFETCH_STEPS = 4;
+/** For fewer events at once it is not worth its while. */
+const MIN_PREFETCHED = 8;
 
 const BUCKETS = 4_096;
 const BUCKET_MASK = BUCKETS - 1;
@@ -54,6 +67,10 @@ export class EventQueue {
   #currentMs = 0;
   #sequence = 0;
   #size = 0;
+  /** Slots of one bucket, for `#prefetch`. */
+  readonly #soon: number[] = [];
+  /** What `#prefetch` read: kept, that it is read. */
+  #read = 0;
 
   get size(): number {
     return this.#size;
@@ -139,6 +156,7 @@ export class EventQueue {
       : this.#currentMs + ((bucket - this.#currentMs) & BUCKET_MASK);
     if (!isWheelEmpty) {
       let slot = this.#buckets[bucket]!;
+      this.#prefetch(slot);
       this.#clear(bucket);
       while (slot >= 0) {
         const after = links[3 * slot]!;
@@ -154,6 +172,21 @@ export class EventQueue {
       this.#far.remove(slot);
       this.#place(slot, timeMs);
     }
+  }
+
+  /** Reads the events of a list, and then what they need, a step after the other. */
+  #prefetch(first: number): void {
+    const { links } = this.#slots;
+    const events = this.#events;
+    const soon = this.#soon;
+    let count = 0;
+    for (let slot = first; slot >= 0; slot = links[3 * slot]!) soon[count++] = slot;
+    if (count < MIN_PREFETCHED) return;
+    let read = 0;
+    for (let i = 0; i < count; i++) read ^= events[soon[i]!]!.slot;
+    for (let step = 1; step <= PREFETCH_STEPS; step++)
+      for (let i = 0; i < count; i++) read ^= events[soon[i]!]!.prefetch(step);
+    this.#read ^= read;
   }
 
   // -------------------------------------------------------------- buckets

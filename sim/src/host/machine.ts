@@ -78,6 +78,11 @@ export class PortTable<T extends Bound> {
     return bound;
   }
 
+  /** What `at` found the last time, and will likely find again. */
+  get lastFound(): T | undefined {
+    return this.#lastFound;
+  }
+
   clear(): void {
     this.#lastFound = undefined;
     this.#byPort.clear();
@@ -100,6 +105,8 @@ export interface ListenerBinding extends Bound {
 export interface UdpBinding extends Bound {
   /** Takes the datagram, and recycles it when it has been looked at. */
   arrive(datagram: Datagram): void;
+  /** Reads what `arrive` will need: see SimEvent. */
+  prefetch(step: number): number;
 }
 
 export class Machine implements FabricNode, TracedMachine {

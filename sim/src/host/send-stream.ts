@@ -258,7 +258,7 @@ export class SendStream implements LinkFlow {
       // A block is not cut for the sake of a little.
       const wanted = left > soft && (left - soft >= softBytes / 2 || left > hard) ? soft : left;
       const taken = Math.min(wanted, hard);
-      chunk.slices.push(cut(slice, this.#headByte, this.#headByte + taken));
+      chunk.add(cut(slice, this.#headByte, this.#headByte + taken));
       soft -= taken;
       hard -= taken;
       this.#advance(slice, taken);

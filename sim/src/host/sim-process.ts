@@ -29,6 +29,11 @@ export class ProcessCall extends SimEvent {
     else if (state === 'running') this.#run();
   }
 
+  override prefetch(step: number): number {
+    if (step > 1) return 0;
+    return (this.#process.isDead ? 1 : 0) ^ (this.#callback === undefined ? 0 : this.#callback.length);
+  }
+
   cancel(): void {
     this.#callback = undefined;
     this.#process.cancel(this);

@@ -23,6 +23,7 @@ import type { Chunk } from './chunk.ts';
 import { SimContent } from './content.ts';
 import { EventQueue, type SimEvent } from './event-queue.ts';
 import type { Fabric } from './fabric.ts';
+import { Handshake, type HandshakeOwner } from './handshake.ts';
 import { Link } from './links.ts';
 import type { ListenerBinding, Machine } from './machine.ts';
 import { ReceiveStream } from './receive-stream.ts';
@@ -47,9 +48,6 @@ export interface TcpEnds {
   readonly remoteMachine: Machine | undefined;
 }
 
-const FIRST_SYN_RETRY_MS = 1_000;
-const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
-const UNREACHABLE_AFTER_MS = 20;
 /** How long a window update that a cut swallowed is missed (RFC 9293, 3.8.6.1: zero-window probes). */
 const WINDOW_PROBE_MS = 1_000;
 const HIGH_WATER_BYTES = 2 ** 20;
@@ -57,13 +55,7 @@ const HIGH_WATER_BYTES = 2 ** 20;
 /** A machine's way to itself. Without a rate it notes nothing, so one serves all. */
 const LOOPBACK = new Link({ queue: new EventQueue(), now: () => 0 });
 
-/** Waits of a connection that is being opened. */
-interface Handshake {
-  readonly timeout: SimEvent;
-  retry: SimEvent | undefined;
-}
-
-export class TcpEndpoint implements TcpConnection, SendPath {
+export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
   readonly local: Address;
   readonly remote: Address;
   readonly #components: TcpComponents;
@@ -157,21 +149,10 @@ export class TcpEndpoint implements TcpConnection, SendPath {
   // -------------------------------------------------------------- the simulator's own side
 
   /** Starts the handshake. */
-  connect(handler: TcpHandler, timeoutMs = DEFAULT_CONNECT_TIMEOUT_MS): void {
+  connect(handler: TcpHandler, timeoutMs?: number): void {
     this.#handler = handler;
-    const { process } = this.#components;
-    const timeout = process.laterInKernel(timeoutMs, () => {
-      this.#reset();
-      this.#finish(new HostError('timeout', `${this.remote.host} did not answer in ${timeoutMs} ms.`));
-    });
-    this.#handshake = { timeout, retry: undefined };
-    if (this.#remoteMachine !== undefined) {
-      this.#sendSyn(this.#remoteMachine, this.#handshake, FIRST_SYN_RETRY_MS);
-      return;
-    }
-    this.#handshake.retry = process.laterInKernel(UNREACHABLE_AFTER_MS, () => {
-      this.#finish(new HostError('unreachable', `No machine has the address ${this.remote.host}.`));
-    });
+    this.#handshake = new Handshake(this.#components.process, this);
+    this.#handshake.start(timeoutMs);
   }
 
   /** The listener's end: the process is asked for its handler when it runs. */
@@ -271,14 +252,21 @@ export class TcpEndpoint implements TcpConnection, SendPath {
 
   // -------------------------------------------------------------- handshake
 
-  #sendSyn(remoteMachine: Machine, handshake: Handshake, retryMs: number): void {
+  /** See HandshakeOwner. */
+  sendSyn(): boolean {
+    const remoteMachine = this.#remoteMachine;
+    if (remoteMachine === undefined) return false;
     const { machine } = this.#components;
     this.#trace('tcp-connect', remoteMachine);
     machine.nat?.noteSent('tcp', this.local.port, remoteMachine.ordinal, this.nowMs());
     this.#sendControl(() => this.#synArrives(remoteMachine));
-    handshake.retry = this.#components.process.laterInKernel(retryMs, () => {
-      this.#sendSyn(remoteMachine, handshake, retryMs * 2);
-    });
+    return true;
+  }
+
+  /** See HandshakeOwner. */
+  giveUp(error: HostError): void {
+    this.#reset();
+    this.#finish(error);
   }
 
   /** Runs at the remote machine. */
@@ -326,19 +314,12 @@ export class TcpEndpoint implements TcpConnection, SendPath {
   #establish(): void {
     if (this.#isGone) this.#sendReset();
     if (this.#phase !== 'connecting') return;
-    this.#endHandshake();
+    this.#handshake?.end();
+    this.#handshake = undefined;
     this.#phase = 'opening';
     this.#sender.isOpen = true;
     this.#sender.pump();
     this.#components.process.enter(() => this.#open());
-  }
-
-  #endHandshake(): void {
-    if (this.#handshake === undefined) return;
-    const { timeout, retry } = this.#handshake;
-    this.#components.process.cancel(timeout);
-    if (retry !== undefined) this.#components.process.cancel(retry);
-    this.#handshake = undefined;
   }
 
   #open(): void {
@@ -525,7 +506,8 @@ export class TcpEndpoint implements TcpConnection, SendPath {
     this.#phase = 'closed';
     const { process, machine } = this.#components;
     machine.connections.delete(this);
-    this.#endHandshake();
+    this.#handshake?.end();
+    this.#handshake = undefined;
     if (this.#isGone) this.#sender.drop();
     this.#receiver.drop();
     const handler = this.#handler;

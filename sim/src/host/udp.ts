@@ -71,6 +71,11 @@ export class SimUdpSocket implements UdpSocket, UdpBinding {
     else this.#show(datagram);
   }
 
+  prefetch(step: number): number {
+    if (step === 1) return this.#waitingBytes;
+    return (this.#process.isDead ? 1 : 0) ^ this.#onMessage.length;
+  }
+
   #keep(datagram: Datagram): void {
     const { length } = datagram.message;
     if (this.#waitingBytes + length > RECEIVE_BUFFER_BYTES) {

@@ -3,17 +3,17 @@
  * nothing by itself: joining, refreshing and searching again are decided above it.
  */
 
-import type { Address, Clock, Host } from '../../host/host.ts';
-import { ENDPOINT_LENGTH, isSendable, unpackEndpoint } from './endpoint.ts';
-import type { QueryBody } from './krpc.ts';
+import type { Address, Clock, Host, UdpSocket } from '../../host/host.ts';
+import { ipOf, NOT_IPV4 } from './endpoint.ts';
+import { type KrpcResponse, NODE_INFO_LENGTH, type QueryBody } from './krpc.ts';
 import { decodeKrpc } from './krpc-decoder.ts';
 import { type Candidate, Lookup } from './lookup.ts';
-import { sameId } from './node-id.ts';
 import { PeerStore, type PeerStoreOptions } from './peer-store.ts';
 import { RateLimiter, type RateLimits } from './rate-limiter.ts';
 import { Responder } from './responder.ts';
 import { BUCKET_SIZE, RoutingTable } from './routing-table.ts';
-import { Rpc } from './rpc.ts';
+import { type Asker, Rpc, type RpcOwner } from './rpc.ts';
+import { type LookupTask, RunningLookup } from './running-lookup.ts';
 import { Tokens } from './tokens.ts';
 
 export interface DhtTraffic {
@@ -27,9 +27,7 @@ export interface DhtTraffic {
 
 export interface DhtNodeComponents {
   readonly host: Pick<Host, 'clock' | 'random' | 'compute'>;
-  readonly send: (datagram: Uint8Array, to: Address) => void;
-  /** The routing table may have grown. */
-  readonly onNode: () => void;
+  readonly socket: Pick<UdpSocket, 'send'>;
 }
 
 export interface DhtNodeOptions {
@@ -39,60 +37,39 @@ export interface DhtNodeOptions {
   readonly peerStore?: PeerStoreOptions;
 }
 
-export interface LookupTask {
-  /** 20 bytes. */
-  readonly target: Uint8Array;
-  /** get_peers collects peers and tokens on the way, find_node only nodes. */
-  readonly method: 'find_node' | 'get_peers';
-  /** Addresses to start from beside the routing table. */
-  readonly seeds?: readonly Address[];
-  /** Nodes asked in all; default 100. */
-  readonly maxQueries?: number;
-  /** Peers that one node named: as they come, duplicates included. */
-  onPeers?(peers: Address[]): void;
-  /** Over; `nearest` have answered, `answers` did in all. Not called after a cancel. */
-  onDone(nearest: Candidate[], answers: number): void;
-}
-
 /** Newcomers that are being checked at once, and never more: queries from strangers can't make us send without end. */
 const MAX_VERIFICATIONS = 32;
 
-export class DhtNode {
+/** Where a lookup starts; filled and read within one call. */
+const startNodes = new Uint8Array(2 * BUCKET_SIZE * NODE_INFO_LENGTH);
+
+export class DhtNode implements RpcOwner {
   readonly table: RoutingTable;
   readonly peers: PeerStore;
   readonly traffic: DhtTraffic = { messagesIn: 0, messagesOut: 0, bytesIn: 0, bytesOut: 0, dropped: 0 };
-  readonly #components: DhtNodeComponents;
-  readonly #options: DhtNodeOptions;
+  readonly #socket: Pick<UdpSocket, 'send'>;
+  readonly #isReadOnly: boolean;
   readonly #responder: Responder;
   readonly #limiter: RateLimiter;
   readonly #rpc: Rpc;
   readonly #clock: Clock;
-  /** Addresses that were pinged and have not answered: few, so a list is the fastest set. */
-  readonly #verifying: Address[] = [];
+  /** Called whenever the routing table may have grown; set only while somebody waits for that. */
+  onNode: (() => void) | undefined = undefined;
+  readonly #verifications = new Verifications();
+  readonly #pingQuery: QueryBody;
+  #isClosed = false;
 
   constructor(components: DhtNodeComponents, options: DhtNodeOptions) {
     const { host } = components;
-    this.#components = components;
+    this.#socket = components.socket;
     this.#clock = host.clock;
-    this.#options = options;
+    this.#isReadOnly = options.readOnly;
     this.table = new RoutingTable(options.nodeId, host.clock.now());
     this.peers = new PeerStore(host, options.peerStore);
     this.#responder = new Responder({ table: this.table, peers: this.peers, tokens: new Tokens(host) });
     this.#limiter = new RateLimiter(host, options.rateLimits);
-    this.#rpc = new Rpc({
-      clock: host.clock,
-      random: host.random,
-      send: (datagram, to) => this.#send(datagram, to),
-      onAnswered: (id, from, nowMs) => {
-        const questionable = this.table.heardResponse(id, from, nowMs);
-        if (questionable !== undefined) this.ping(questionable.address);
-        components.onNode();
-      },
-      onUnanswered: (address) => {
-        const doubtful = this.table.failed(address);
-        if (doubtful !== undefined) this.ping(doubtful.address);
-      },
-    });
+    this.#rpc = new Rpc({ clock: host.clock, random: host.random, owner: this });
+    this.#pingQuery = { ...this.#queryFields(), method: 'ping' };
   }
 
   get outstanding(): number {
@@ -101,6 +78,7 @@ export class DhtNode {
 
   /** Takes any datagram whatsoever. */
   receive(datagram: Uint8Array, from: Address): void {
+    if (this.#isClosed) return;
     this.traffic.messagesIn++;
     this.traffic.bytesIn += datagram.length;
     const message = decodeKrpc(datagram);
@@ -113,17 +91,20 @@ export class DhtNode {
       if (!this.#rpc.receive(message, from, nowMs)) this.traffic.dropped++;
       return;
     }
-    if (this.#options.readOnly || from.port === 0 || !this.#limiter.allow(from, nowMs)) {
+    const isAnswerable = !this.#isReadOnly && from.port !== 0 && ipOf(from.host) !== NOT_IPV4;
+    if (!isAnswerable || !this.#limiter.allow(from, nowMs)) {
       this.traffic.dropped++;
       return;
     }
-    this.#send(this.#responder.answer(message, from, nowMs), from);
+    this.send(this.#responder.answer(message, from, nowMs), from);
     if (message.kind === 'query' && !message.readOnly) this.#noteQuerier(message.id, from, nowMs);
   }
 
   /** Asks whether a node is there; the routing table learns the answer. */
   ping(address: Address): void {
-    this.#verify(address);
+    if (!this.#verifications.begin(address)) return;
+    if (!this.#rpc.query(address, this.#pingQuery, this.#verifications, address))
+      this.#verifications.end(address);
   }
 
   /**
@@ -150,13 +131,14 @@ export class DhtNode {
     };
     const attempt = (retries: number): void => {
       pending++;
-      const isSent = this.#rpc.query(node.address, body, {
+      const asker: Asker<undefined> = {
         onResponse: () => settle(true),
         onSlow: () => {
           if (retries > 0 && !isSettled) attempt(retries - 1);
         },
         onFailure: () => settle(false),
-      });
+      };
+      const isSent = this.#rpc.query(node.address, body, asker, undefined);
       if (!isSent) settle(false);
     };
     attempt(1);
@@ -164,51 +146,45 @@ export class DhtNode {
 
   /** Runs a lookup. Returns what cancels it. */
   lookup(task: LookupTask): () => void {
-    const lookup = new Lookup(task.target, { ownId: this.table.ownId, maxQueries: task.maxQueries });
-    lookup.addSeeds(task.seeds ?? []);
-    lookup.addContacts(this.table.closest(task.target, 2 * BUCKET_SIZE));
-    const body = this.#lookupQuery(task);
-    let isOver = false;
-    const advance = (): void => {
-      for (let next = lookup.next(); next !== undefined; next = lookup.next()) ask(next);
-      if (isOver || !lookup.done) return;
-      isOver = true;
-      task.onDone(lookup.nearest(), lookup.answers);
-    };
-    const ask = (candidate: Candidate): void => {
-      const isSent = this.#rpc.query(candidate.address, body, {
-        onResponse: ({ id, nodes, token, values }) => {
-          if (isOver) return;
-          lookup.answered(candidate, id, nodes, token);
-          const peers = values === undefined ? [] : peersOf(values);
-          if (peers.length > 0) task.onPeers?.(peers);
-          if (!isOver) advance();
-        },
-        onSlow: () => {
-          lookup.slow(candidate);
-          if (!isOver) advance();
-        },
-        onFailure: () => {
-          lookup.failed(candidate);
-          if (!isOver) advance();
-        },
-      });
-      if (!isSent) lookup.failed(candidate);
-    };
+    const { target, seeds, maxQueries, keepsTokens } = task;
+    const lookup = new Lookup(target, { ownId: this.table.ownId, maxQueries, keepsTokens });
+    if (seeds !== undefined) lookup.addSeeds(seeds);
+    lookup.addNodes(startNodes, this.table.writeAskable(target, 2 * BUCKET_SIZE, startNodes));
+    const running = new RunningLookup({ rpc: this.#rpc, lookup }, task, this.#lookupQuery(task));
     // Not from inside this call: whoever starts a lookup may not expect to be called back yet.
-    const start = this.#clock.setTimer(0, advance);
+    const start = this.#clock.setTimer(0, () => running.advance());
     return () => {
-      isOver = true;
+      running.cancel();
       start.cancel();
     };
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#rpc.close();
   }
 
+  // -------------------------------------------------------------- what its Rpc asks of it
+
+  send(datagram: Uint8Array, to: Address): void {
+    this.traffic.messagesOut++;
+    this.traffic.bytesOut += datagram.length;
+    this.#socket.send(datagram, to);
+  }
+
+  onAnswered(id: Uint8Array, from: Address, nowMs: number): void {
+    const questionable = this.table.heardResponse(id, from, nowMs);
+    if (questionable !== undefined) this.ping(questionable);
+    this.onNode?.();
+  }
+
+  onUnanswered(address: Address): void {
+    const doubtful = this.table.failed(address);
+    if (doubtful !== undefined) this.ping(doubtful);
+  }
+
   #queryFields(): { kind: 'query'; id: Uint8Array; readOnly: boolean } {
-    return { kind: 'query', id: this.table.ownId, readOnly: this.#options.readOnly };
+    return { kind: 'query', id: this.table.ownId, readOnly: this.#isReadOnly };
   }
 
   #lookupQuery({ method, target }: LookupTask): QueryBody {
@@ -219,37 +195,33 @@ export class DhtNode {
 
   /** Who queries us may be worth knowing, but a query's source is easily forged: it has to answer a ping first. */
   #noteQuerier(id: Uint8Array, from: Address, nowMs: number): void {
-    if (sameId(id, 0, this.table.ownId, 0) || this.table.heardQuery(id, from, nowMs)) return;
-    if (this.table.wants(id, from, nowMs)) this.#verify(from);
-  }
-
-  #verify(address: Address): void {
-    const verifying = this.#verifying;
-    if (verifying.length >= MAX_VERIFICATIONS) return;
-    if (verifying.some(({ host, port }) => port === address.port && host === address.host)) return;
-    const settle = (): void => {
-      verifying.splice(verifying.indexOf(address), 1);
-    };
-    verifying.push(address);
-    const isSent = this.#rpc.query(
-      address,
-      { ...this.#queryFields(), method: 'ping' },
-      { onResponse: settle, onFailure: settle },
-    );
-    if (!isSent) settle();
-  }
-
-  #send(datagram: Uint8Array, to: Address): void {
-    this.traffic.messagesOut++;
-    this.traffic.bytesOut += datagram.length;
-    this.#components.send(datagram, to);
+    if (this.table.heardQuery(id, from, nowMs)) return;
+    if (this.table.wants(id, from, nowMs)) this.ping(from);
   }
 }
 
-/** IPv4 peers among `values` of a get_peers response that something can be sent to. */
-function peersOf(values: readonly Uint8Array[]): Address[] {
-  const peers: Address[] = [];
-  for (const value of values)
-    if (value.length === ENDPOINT_LENGTH && isSendable(value, 0)) peers.push(unpackEndpoint(value, 0));
-  return peers;
+/** Who was pinged and has not answered: never many, so a list is the fastest set. */
+class Verifications implements Asker<Address> {
+  readonly #addresses: Address[] = [];
+
+  /** False if the address is being verified already, or too many are. */
+  begin(address: Address): boolean {
+    const addresses = this.#addresses;
+    if (addresses.length >= MAX_VERIFICATIONS) return false;
+    for (const { host, port } of addresses) if (port === address.port && host === address.host) return false;
+    addresses.push(address);
+    return true;
+  }
+
+  end(address: Address): void {
+    this.#addresses.splice(this.#addresses.indexOf(address), 1);
+  }
+
+  onResponse(_response: KrpcResponse, address: Address): void {
+    this.end(address);
+  }
+
+  onFailure(address: Address): void {
+    this.end(address);
+  }
 }

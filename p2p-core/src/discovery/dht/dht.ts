@@ -76,14 +76,18 @@ export async function createDht({ host }: { host: Host }, options: DhtOptions): 
   const nodeOptions: DhtNodeOptions = {
     nodeId: options.nodeId?.slice() ?? restored?.nodeId ?? randomNodeId(host.random),
     readOnly: options.readOnly ?? false,
-    rateLimits: { ...DEFAULT_RATE_LIMITS, ...options.rateLimits },
+    rateLimits:
+      options.rateLimits === undefined
+        ? DEFAULT_RATE_LIMITS
+        : { ...DEFAULT_RATE_LIMITS, ...options.rateLimits },
     peerStore: options.peerStore,
   };
   if (nodeOptions.nodeId.length !== ID_LENGTH)
     throw new RangeError(`a DHT node id has ${ID_LENGTH} bytes, not ${nodeOptions.nodeId.length}`);
-  let dht: SocketDht | undefined;
-  const socket = await host.net.bindUdp(options.local, (datagram, from) => dht?.receive(datagram, from));
-  dht = new SocketDht({ host, socket }, nodeOptions, options.bootstrap, restored?.addresses ?? []);
+  let node: DhtNode | undefined;
+  const socket = await host.net.bindUdp(options.local, (datagram, from) => node?.receive(datagram, from));
+  const dht = new SocketDht({ host, socket }, nodeOptions, options.bootstrap, restored?.addresses ?? []);
+  node = dht.node;
   return dht;
 }
 
@@ -92,7 +96,8 @@ class SocketDht implements Dht {
   readonly nodeId: Uint8Array;
   readonly #host: Host;
   readonly #socket: UdpSocket;
-  readonly #node: DhtNode;
+  /** Takes the datagrams that come. */
+  readonly node: DhtNode;
   readonly #joining: Joining;
   readonly #search: SearchComponents;
   /** What runs until it is cancelled: ended by `close`. */
@@ -111,11 +116,8 @@ class SocketDht implements Dht {
     this.local = socket.local;
     this.nodeId = options.nodeId;
     const { clock, random } = host;
-    const node = new DhtNode(
-      { host, send: (datagram, to) => socket.send(datagram, to), onNode: () => this.#joining.noteNode() },
-      options,
-    );
-    this.#node = node;
+    const node = new DhtNode({ host, socket }, options);
+    this.node = node;
     const others = bootstrap.filter(({ host, port }) => port !== this.local.port || host !== this.local.host);
     this.#joining = new Joining({ clock, random, node }, others, hints);
     this.#search = {
@@ -127,10 +129,6 @@ class SocketDht implements Dht {
     // The first comes at a random moment, lest nodes that start together always work together.
     this.#maintenance = clock.setTimer(random.float() * MAINTENANCE_INTERVAL_MS, () => this.#maintain());
     this.#joining.start();
-  }
-
-  receive(datagram: Uint8Array, from: Address): void {
-    if (!this.#isClosed) this.#node.receive(datagram, from);
   }
 
   addNodes(addresses: readonly Address[]): void {
@@ -166,7 +164,7 @@ class SocketDht implements Dht {
   }
 
   stats(): DhtStats {
-    const { table, peers, traffic, outstanding } = this.#node;
+    const { table, peers, traffic, outstanding } = this.node;
     return {
       ...traffic,
       nodes: table.size,
@@ -178,7 +176,7 @@ class SocketDht implements Dht {
   }
 
   snapshot(): Uint8Array {
-    const nodes = this.#node.table.export();
+    const nodes = this.node.table.export();
     const bytes = new Uint8Array(ID_LENGTH + nodes.length);
     bytes.set(this.nodeId);
     bytes.set(nodes, ID_LENGTH);
@@ -191,7 +189,7 @@ class SocketDht implements Dht {
     for (const task of this.#running.splice(0)) task.cancel();
     this.#maintenance.cancel();
     this.#joining.close();
-    this.#node.close();
+    this.node.close();
     this.#socket.close();
   }
 
@@ -217,12 +215,12 @@ class SocketDht implements Dht {
   #maintain(): void {
     this.#maintenance = this.#host.clock.setTimer(MAINTENANCE_INTERVAL_MS, () => this.#maintain());
     const nowMs = this.#host.clock.now();
-    const { table, peers } = this.#node;
+    const { table, peers } = this.node;
     peers.expire(nowMs);
     this.#joining.check();
     for (const depth of table.takeStaleBuckets(nowMs)) {
       const target = randomIdSharingPrefix(this.#host.random, this.nodeId, depth);
-      this.#node.lookup({ target, method: 'find_node', seeds: this.#joining.seeds(), onDone: () => {} });
+      this.node.lookup({ target, method: 'find_node', seeds: this.#joining.seeds(), onDone: () => {} });
     }
   }
 }

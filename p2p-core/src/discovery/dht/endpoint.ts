@@ -3,35 +3,60 @@
  * host/address.ts; this one exists because the DHT does it for every datagram.
  */
 import type { Address } from '../../host/host.ts';
+import { readWord, writeWord } from './node-id.ts';
 
 /** Bytes of a compact IPv4 address with its port (BEP 5, "Contact Encoding"). */
 export const ENDPOINT_LENGTH = 6;
 
+/** In place of an IPv4 address where there is none: what broadcasts have, and no node. */
+export const NOT_IPV4 = -1;
+
+let lastHost = '';
+let lastIp = NOT_IPV4;
+
 /**
- * Writes 4 address bytes and the port, both in network order, at `at`. False, with `target` in an undefined
- * state there, if the host is not a canonical IPv4 literal or the port is not 1 to 65535.
+ * The IPv4 address of a canonical literal as a signed 32-bit number; NOT_IPV4 if it is none. All that looks at one
+ * datagram asks for the same, so the last is remembered.
  */
-export function packEndpoint(address: Address, target: Uint8Array, at: number): boolean {
-  const { host, port } = address;
-  if (!(port >= 1 && port <= 65535)) return false;
+export function ipOf(host: string): number {
+  if (host !== lastHost) {
+    lastIp = parseIp(host);
+    lastHost = host;
+  }
+  return lastIp;
+}
+
+function parseIp(host: string): number {
+  let ip = 0;
   let octet = 0;
   let digits = 0;
   let octets = 0;
   for (let index = 0; index <= host.length; index++) {
     const code = index === host.length ? 0x2e : host.charCodeAt(index);
     if (code === 0x2e) {
-      if (digits === 0 || octet > 255 || octets === 4) return false;
-      target[at + octets++] = octet;
+      if (digits === 0 || octet > 255 || octets === 4) return NOT_IPV4;
+      ip = (ip << 8) | octet;
+      octets++;
       octet = 0;
       digits = 0;
     } else {
       // A second digit after a leading zero would be a second spelling of the same address.
-      if (code < 0x30 || code > 0x39 || digits === 3 || (digits > 0 && octet === 0)) return false;
+      if (code < 0x30 || code > 0x39 || digits === 3 || (digits > 0 && octet === 0)) return NOT_IPV4;
       octet = octet * 10 + code - 0x30;
       digits++;
     }
   }
-  if (octets !== 4) return false;
+  return octets === 4 ? ip : NOT_IPV4;
+}
+
+/**
+ * Writes 4 address bytes and the port, both in network order, at `at`. False, with nothing written, if the host is
+ * not a canonical IPv4 literal or the port is not 1 to 65535.
+ */
+export function packEndpoint({ host, port }: Address, target: Uint8Array, at: number): boolean {
+  const ip = ipOf(host);
+  if (ip === NOT_IPV4 || !(port >= 1 && port <= 65535)) return false;
+  writeWord(ip, target, at);
   target[at + 4] = port >> 8;
   target[at + 5] = port & 0xff;
   return true;
@@ -44,7 +69,7 @@ export function unpackEndpoint(bytes: Uint8Array, at: number): Address {
 
 /** The 4 address bytes at `at` as a signed 32-bit number. */
 export function ipAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+  return readWord(bytes, at);
 }
 
 /** The port of the endpoint at `at`. */

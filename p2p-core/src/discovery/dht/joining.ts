@@ -66,8 +66,10 @@ export class Joining {
   }
 
   /** The routing table may have grown: whoever waits for it goes on. */
-  noteNode(): void {
-    if (this.#waiting.size === 0 || !this.#components.node.table.hasAtLeast(1)) return;
+  #noteNode(): void {
+    const { node } = this.#components;
+    if (!node.table.hasAtLeast(1)) return;
+    node.onNode = undefined;
     const callbacks = [...this.#waiting];
     this.#waiting.clear();
     for (const callback of callbacks) callback();
@@ -80,6 +82,7 @@ export class Joining {
       return () => timer.cancel();
     }
     this.#waiting.add(callback);
+    this.#components.node.onNode = () => this.#noteNode();
     return () => this.#waiting.delete(callback);
   }
 

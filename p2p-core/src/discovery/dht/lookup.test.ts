@@ -23,8 +23,8 @@ function nodes(...distances: number[]): Uint8Array {
 }
 
 function start(...distances: number[]): Lookup {
-  const lookup = new Lookup(target, { ownId });
-  lookup.addContacts(distances.map((distance) => ({ id: idAt(distance), address: addressAt(distance) })));
+  const lookup = new Lookup(target, { ownId, keepsTokens: true });
+  lookup.addNodes(nodes(...distances), distances.length * 26);
   return lookup;
 }
 
@@ -34,10 +34,13 @@ function askAll(lookup: Lookup): Candidate[] {
   return asked;
 }
 
-const distances = (candidates: readonly Candidate[]): number[] => candidates.map(({ id }) => id![0]!);
+/** As `addressAt` tells it. */
+const distanceOf = ({ address }: Candidate): number => address.port - 1000;
+const distances = (candidates: readonly Candidate[]): number[] => candidates.map(distanceOf);
 
 function answer(lookup: Lookup, candidate: Candidate, ...named: number[]): void {
-  lookup.answered(candidate, candidate.id!, nodes(...named), Uint8Array.of(candidate.id![0]!));
+  const distance = distanceOf(candidate);
+  lookup.answered(candidate, idAt(distance), nodes(...named), Uint8Array.of(distance));
 }
 
 describe('a lookup', () => {
@@ -57,7 +60,7 @@ describe('a lookup', () => {
     for (let batch = askAll(lookup); batch.length > 0; batch = askAll(lookup)) {
       expect(lookup.done).toBe(false);
       for (const candidate of batch) {
-        order.push(candidate.id![0]!);
+        order.push(distanceOf(candidate));
         answer(lookup, candidate);
       }
     }
@@ -86,7 +89,7 @@ describe('a lookup', () => {
     const lookup = start(1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
     for (let batch = askAll(lookup); batch.length > 0; batch = askAll(lookup))
       for (const candidate of batch) {
-        if (candidate.id![0]! <= 2) lookup.failed(candidate);
+        if (distanceOf(candidate) <= 2) lookup.failed(candidate);
         else answer(lookup, candidate);
       }
     expect(lookup.done).toBe(true);
@@ -95,13 +98,12 @@ describe('a lookup', () => {
 
   it('asks addresses without a known id first, and ranks them by the id that they answer with', () => {
     const lookup = start(50);
-    lookup.addSeeds([{ host: '10.0.0.9', port: 9 }]);
+    lookup.addSeeds([addressAt(99)]);
     const [seed, near] = askAll(lookup);
-    expect(seed!.id).toBeUndefined();
     answer(lookup, near!);
     lookup.answered(seed!, idAt(40), nodes(), undefined);
     expect(lookup.done).toBe(true);
-    expect(distances(lookup.nearest())).toEqual([40, 50]);
+    expect(distances(lookup.nearest())).toEqual([99, 50]);
   });
 
   it('is over at once with nobody to ask', () => {
@@ -113,7 +115,7 @@ describe('a lookup', () => {
     const [liarsFriend, honest] = askAll(lookup);
     lookup.answered(liarsFriend!, idAt(200), nodes(), undefined);
     answer(lookup, honest!);
-    expect(distances(lookup.nearest())).toEqual([9, 200]);
+    expect(distances(lookup.nearest())).toEqual([9, 1]);
   });
 
   it('sends one query to an address, however many ids point to it', () => {
@@ -121,13 +123,14 @@ describe('a lookup', () => {
     const [liar] = askAll(lookup);
     const named = nodes(1, 2, 3, 4, 5, 6, 7, 8);
     for (let at = 0; at < named.length; at += 26) packEndpoint({ host: '8.8.8.8', port: 53 }, named, at + 20);
-    lookup.answered(liar!, liar!.id!, named, undefined);
+    lookup.answered(liar!, idAt(100), named, undefined);
     expect(askAll(lookup).map(({ address }) => formatAddress(address))).toEqual(['8.8.8.8:53']);
   });
 
   it('is not kept busy for ever by nodes that name ever nearer ones', () => {
     const random = seededRandom(1);
     const lookup = start(255);
+    const ids = new Map([[addressAt(255).port, idAt(255)]]);
     let queries = 0;
     let port = 2000;
     for (let batch = askAll(lookup); batch.length > 0; batch = askAll(lookup))
@@ -137,9 +140,10 @@ describe('a lookup', () => {
         for (let at = 0; at < named.length; at += 26) {
           named.set(random.bytes(20), at);
           named.fill(0, at, at + Math.min(queries >> 2, 16));
+          ids.set(port, named.slice(at, at + 20));
           packEndpoint({ host: '10.9.9.9', port: port++ }, named, at + 20);
         }
-        lookup.answered(candidate, candidate.id!, named, undefined);
+        lookup.answered(candidate, ids.get(candidate.address.port)!, named, undefined);
       }
     expect(lookup.done).toBe(true);
     expect(queries).toBeLessThanOrEqual(100);
@@ -153,7 +157,7 @@ describe('a lookup', () => {
     named.set([224, 0, 0, 1, 1, 1], 46);
     named.set([10, 0, 0, 3, 0, 0], 72);
     named.set(ownId, 78);
-    lookup.answered(asked!, asked!.id!, named, undefined);
+    lookup.answered(asked!, idAt(100), named, undefined);
     expect(askAll(lookup)).toEqual([]);
   });
 });

@@ -148,6 +148,7 @@ export class Announcement {
     this.#cancelStep = node.lookup({
       target: infoHash,
       method: 'get_peers',
+      keepsTokens: true,
       seeds: seeds(),
       onDone: (nearest) => {
         const willing = nearest.filter((candidate) => candidate.token !== undefined);

@@ -116,7 +116,7 @@ export class PeerStore {
 
   /** Up to `limit` live peers of an infohash, a random choice of them, as 6 bytes each. */
   sample(infoHash: Uint8Array, nowMs: number, limit: number = MAX_SAMPLED_PEERS): readonly Uint8Array[] {
-    if (this.#swarms.size === 0) return NONE;
+    if (this.#peerCount === 0) return NONE;
     const key = toHex(infoHash);
     const swarm = this.#swarms.get(key);
     if (swarm === undefined) return NONE;

@@ -27,7 +27,10 @@ describe('the rate limiter', () => {
 
   it('bounds an address with all its ports', () => {
     const limiter = make();
-    expect(allowed(limiter, 5_000, (index) => ({ host: '10.0.0.1', port: index + 1 }))).toBe(100);
+    const count = allowed(limiter, 5_000, (index) => ({ host: '10.0.0.1', port: index + 1 }));
+    // The address may share its cell with a port or two.
+    expect(count).toBeGreaterThanOrEqual(90);
+    expect(count).toBeLessThanOrEqual(100);
   });
 
   it('lets many sources each have their share, but for chance collisions', () => {

@@ -9,6 +9,7 @@
  * one that is spoofed with changing ports must not be flooded with answers.
  */
 import type { Address, Random } from '../../host/host.ts';
+import { ipOf } from './endpoint.ts';
 
 const CELLS = 256;
 
@@ -33,14 +34,14 @@ export class RateLimiter {
     this.#limits = limits;
   }
 
-  /** Whether a query from this source may be answered now; counts it if so. */
+  /** Whether a query from this source, which has an IPv4 address, may be answered now; counts it if so. */
   allow(source: Address, nowMs: number): boolean {
     if (this.#arrivalsMs === undefined) {
       this.#arrivalsMs = new Float64Array(CELLS);
       this.#seed = (this.#random.float() * 0x1_0000_0000) | 0;
     }
     const { queriesPerSecond, hostFactor, burstSeconds } = this.#limits;
-    const hostHash = hashText(source.host, this.#seed);
+    const hostHash = mix(ipOf(source.host) ^ this.#seed);
     const toleranceMs = burstSeconds * 1000;
     return (
       this.#take(mix(hostHash ^ source.port), 1000 / queriesPerSecond, toleranceMs, nowMs) &&
@@ -55,14 +56,6 @@ export class RateLimiter {
     this.#arrivalsMs![cell] = arrivalMs + intervalMs;
     return true;
   }
-}
-
-/** FNV-1a from a secret start. */
-function hashText(text: string, seed: number): number {
-  let hash = 0x811c9dc5 ^ seed;
-  for (let index = 0; index < text.length; index++)
-    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  return mix(hash);
 }
 
 /** The finisher of MurmurHash3: every input bit reaches every output bit. */

@@ -6,13 +6,14 @@
  * from in the last 15 minutes, questionable after that, and bad once two queries in a row went unanswered. A full
  * bucket keeps newcomers in a replacement cache; a questionable node is pinged before one of them takes its place.
  *
- * Nodes lie packed in typed arrays, 16 places a bucket (8 in use, 8 replacements): about 50 bytes a place, found
- * without hashing, and copied as they are into answers.
+ * All of it lies in one array of 32-bit words, for what a node with thousands of neighbours in its process costs is the
+ * cache lines that it touches: two nodes share a line, and of a bucket only what is in use is looked at.
  */
 import type { Address } from '../../host/host.ts';
-import { ENDPOINT_LENGTH, ipAt, packEndpoint, portAt, unpackEndpoint } from './endpoint.ts';
+import { hostOf, ipOf, NOT_IPV4 } from './endpoint.ts';
+import { EndpointFilter } from './endpoint-filter.ts';
 import { NODE_INFO_LENGTH } from './krpc.ts';
-import { compareDistance, ID_BITS, ID_LENGTH, sameId, sharedPrefixBits } from './node-id.ts';
+import { ID_BITS, ID_WORDS, readIdWords, sharedPrefixBits, writeWord } from './node-id.ts';
 
 /** Nodes a bucket holds, and nodes an answer names: k of Kademlia. */
 export const BUCKET_SIZE = 8;
@@ -32,45 +33,56 @@ const GONE_AFTER_FAILURES = 8;
 const PLACES = 2 * BUCKET_SIZE;
 const FIRST_BUCKETS = 2;
 
-export interface Contact {
-  /** 20 bytes. */
-  readonly id: Uint8Array;
-  readonly address: Address;
+// A place: 5 words of id, the IPv4 address, the port with the failures above it, and when the node was heard.
+const PLACE_WORDS = 8;
+const IP = ID_WORDS;
+const PORT_AND_FAILURES = IP + 1;
+const HEARD_AT = IP + 2;
+const MAX_FAILURES = 0xff;
+
+// A bucket: how many of its first 8 places are in use and of its second 8 hold replacements, when it last changed, and
+// the places; as long as a number of places, so that none straddles more lines than it must.
+const IN_USE = 0;
+const REPLACEMENTS = 1;
+const CHANGED_AT = 2;
+const FIRST_PLACE = PLACE_WORDS;
+const FIRST_REPLACEMENT = FIRST_PLACE + BUCKET_SIZE * PLACE_WORDS;
+const BUCKET_WORDS = FIRST_PLACE + PLACES * PLACE_WORDS;
+
+// Before the buckets: our own id.
+const OWN_ID = 0;
+const FIRST_BUCKET = PLACE_WORDS;
+
+// The table is synchronous, so one of each serves all tables: what a call is about,
+const id = new Int32Array(ID_WORDS);
+let ip = 0;
+let port = 0;
+/** and what `#findNearest` found, sorted: where the places are, and the first word of their distances. */
+const nearest = new Int32Array(PLACES);
+const nearestDistances = new Uint32Array(PLACES);
+
+/** Makes an address what the call is about; false if it is no IPv4 endpoint. */
+function readAddress(address: Address): boolean {
+  ip = ipOf(address.host);
+  port = address.port;
+  return ip !== NOT_IPV4 && port >= 1 && port <= 65_535;
 }
 
-/** Results of `writeClosest`, sorted; the table is synchronous, so one serves all of them. */
-const nearest = new Int32Array(PLACES);
-
-/** The endpoint that a call is about. */
-const packed = new Uint8Array(ENDPOINT_LENGTH);
-
-const ENDPOINT_CELLS = 1_024;
-
-/** A hash of the endpoint at `at`. */
-function cellOf(bytes: Uint8Array, at: number): number {
-  const hash = Math.imul(ipAt(bytes, at) ^ Math.imul(portAt(bytes, at), 0x85ebca6b), 0x9e3779b1);
-  return hash >>> 22;
+/** Times are kept as whole milliseconds modulo 2^32: this says how long ago one was, up to 49 days. */
+function ageMs(time: number, nowMs: number): number {
+  return (nowMs - time) >>> 0;
 }
 
 export class RoutingTable {
   readonly ownId: Uint8Array;
-  /** Per place: 20 bytes of id, 6 of endpoint. */
-  #nodes = new Uint8Array(FIRST_BUCKETS * PLACES * NODE_INFO_LENGTH);
-  #heardAtMs = new Float64Array(FIRST_BUCKETS * PLACES);
-  #failures = new Uint8Array(FIRST_BUCKETS * PLACES);
-  /** Per bucket: how many of the first 8 places are taken, how many of the second 8, and when it last changed. */
-  #counts = new Uint8Array(FIRST_BUCKETS * 2);
-  #changedAtMs = new Float64Array(FIRST_BUCKETS);
+  #words = new Int32Array(FIRST_BUCKET + FIRST_BUCKETS * BUCKET_WORDS);
   #buckets = 1;
-  /**
-   * How many places have an endpoint of each hash: most that are asked for are in none, and a look here spares the
-   * search. What has reached 255 stays there.
-   */
-  readonly #endpointCounts = new Uint8Array(ENDPOINT_CELLS);
+  readonly #endpoints = new EndpointFilter();
 
   constructor(ownId: Uint8Array, nowMs: number) {
     this.ownId = ownId;
-    this.#changedAtMs[0] = nowMs;
+    readIdWords(ownId, 0, this.#words);
+    this.#words[FIRST_BUCKET + CHANGED_AT] = nowMs;
   }
 
   get bucketCount(): number {
@@ -79,114 +91,101 @@ export class RoutingTable {
 
   /** Nodes in use and not bad; replacements don't count. */
   get size(): number {
-    let size = 0;
-    for (let bucket = 0; bucket < this.#buckets; bucket++)
-      for (let place = bucket * PLACES; place < this.#liveEnd(bucket); place++)
-        if (this.#failures[place]! < BAD_AFTER_FAILURES) size++;
-    return size;
+    return this.#countUpTo(Number.POSITIVE_INFINITY);
   }
 
   /** Whether so many nodes are in use and not bad: cheaper than `size`. */
   hasAtLeast(count: number): boolean {
-    let found = 0;
-    for (let bucket = 0; bucket < this.#buckets && found < count; bucket++)
-      for (let place = bucket * PLACES; place < this.#liveEnd(bucket); place++)
-        if (this.#failures[place]! < BAD_AFTER_FAILURES) found++;
-    return found >= count;
+    return this.#countUpTo(count) >= count;
   }
 
   /**
    * A node answered us. Enters it, or notes that it lives. One address has one entry: another id at the same address
-   * takes the old one's place. Returns a questionable node that should be pinged, since a newcomer waits for its place.
+   * takes the old one's place. Returns where a questionable node is that should be pinged, since a newcomer waits for its place.
    */
-  heardResponse(id: Uint8Array, address: Address, nowMs: number): Contact | undefined {
-    if (!packEndpoint(address, packed, 0) || sameId(id, 0, this.ownId, 0)) return undefined;
-    const known = this.#placeOfId(id);
+  heardResponse(ids: Uint8Array, address: Address, nowMs: number): Address | undefined {
+    readIdWords(ids, 0, id);
+    if (!readAddress(address) || this.#hasId(OWN_ID)) return undefined;
+    const known = this.#placeOfId();
     if (known >= 0 && this.#hasEndpoint(known)) {
-      this.#heardAtMs[known] = nowMs;
-      this.#failures[known] = 0;
+      this.#noteAlive(known, nowMs);
       return undefined;
     }
     // The same id elsewhere: the node that answered first keeps it until it is bad, so that an id can't be stolen.
-    if (known >= 0 && this.#failures[known]! < BAD_AFTER_FAILURES) return undefined;
+    if (known >= 0 && !this.#isBad(known)) return undefined;
     if (known >= 0) this.#remove(known);
     const before = this.#placeOfEndpoint();
     if (before >= 0) this.#remove(before);
-    return this.#insert(id, nowMs);
+    return this.#insert(nowMs);
   }
 
   /** A node queried us. True if it is in the table under this id and address; that it lives is then noted. */
-  heardQuery(id: Uint8Array, address: Address, nowMs: number): boolean {
-    const known = this.#placeOfId(id);
-    if (known < 0 || !packEndpoint(address, packed, 0) || !this.#hasEndpoint(known)) return false;
-    this.#heardAtMs[known] = nowMs;
-    this.#failures[known] = 0;
+  heardQuery(ids: Uint8Array, address: Address, nowMs: number): boolean {
+    readIdWords(ids, 0, id);
+    const known = this.#placeOfId();
+    if (known < 0 || !readAddress(address) || !this.#hasEndpoint(known)) return false;
+    this.#noteAlive(known, nowMs);
     return true;
   }
 
   /**
    * Whether a node unknown so far would find a place if it answered: its bucket has room, or holds a node that is bad or
-   * questionable. Replacements are not sought: enough of those that we ask ourselves find no other place. Asked for every query from a stranger, so it doesn't search the table for the address: a node replaced
-   * at its old address is noticed by its answer to the next query.
+   * questionable. Replacements are not sought: enough of those that we ask ourselves find no other place. Asked for
+   * every query from a stranger, so it doesn't search the table for the address: a node replaced at its old address is
+   * noticed by its answer to the next query.
    */
-  wants(id: Uint8Array, address: Address, nowMs: number): boolean {
-    const bucket = this.#bucketOf(id, 0);
+  wants(ids: Uint8Array, address: Address, nowMs: number): boolean {
+    readIdWords(ids, 0, id);
+    const bucket = this.#depthOfId();
     if (this.countAt(bucket) === BUCKET_SIZE && !this.#canSplit(bucket) && !this.#hasDoubtful(bucket, nowMs))
       return false;
-    if (!packEndpoint(address, packed, 0) || sameId(id, 0, this.ownId, 0)) return false;
-    const known = this.#placeOfId(id);
-    return known < 0 || this.#failures[known]! >= BAD_AFTER_FAILURES;
+    if (!readAddress(address) || this.#hasId(OWN_ID)) return false;
+    const known = this.#placeOfId();
+    return known < 0 || this.#isBad(known);
   }
 
   /** Nodes in use in the bucket at this depth. */
   countAt(depth: number): number {
-    return this.#counts[depth * 2]!;
+    return this.#words[bucketAt(depth) + IN_USE]!;
   }
 
-  /** A query to this address went unanswered. A node that became bad by it gives way to a replacement, if there is one. */
-  failed(address: Address): Contact | undefined {
-    if (!packEndpoint(address, packed, 0)) return undefined;
+  /** A query to this address went unanswered. A node that became bad by it gives way to a replacement, if there is one; one that did not should be pinged, and is returned. */
+  failed(address: Address): Address | undefined {
+    if (!readAddress(address)) return undefined;
     const place = this.#placeOfEndpoint();
     if (place < 0) return undefined;
-    const failures = Math.min(this.#failures[place]! + 1, 0xff);
-    this.#failures[place] = failures;
-    const bucket = (place / PLACES) | 0;
-    const isReplacement = place >= bucket * PLACES + BUCKET_SIZE;
-    if (failures < BAD_AFTER_FAILURES) return isReplacement ? undefined : this.#contactAt(place);
+    const failures = Math.min(this.#failuresOf(place) + 1, MAX_FAILURES);
+    this.#words[place + PORT_AND_FAILURES] = port | (failures << 16);
+    const bucket = bucketHolding(place);
+    const isReplacement = place >= bucket + FIRST_REPLACEMENT;
+    if (failures < BAD_AFTER_FAILURES) return isReplacement ? undefined : this.#addressAt(place);
     // With nobody to take its place a bad node stays, unnamed to others: if it was our own link that failed, it is still
     // there when the link returns.
-    if (isReplacement || this.#counts[bucket * 2 + 1]! > 0) this.#remove(place);
+    if (isReplacement || this.#words[bucket + REPLACEMENTS]! > 0) this.#remove(place);
     return undefined;
   }
 
-  /** Up to `count` (at most 16) nodes closest to `target` to ask ourselves, the closest first; bad ones until they are gone. */
-  closest(target: Uint8Array, count: number): Contact[] {
-    const found = this.#findNearest(target, count, GONE_AFTER_FAILURES);
-    const contacts: Contact[] = [];
-    for (let index = 0; index < found; index++) contacts.push(this.#contactAt(nearest[index]!));
-    return contacts;
+  /**
+   * Up to `count` (at most 16) nodes closest to `target` to ask ourselves, bad ones until they are gone: as compact node info
+   * of 26 bytes each, the closest first, written to the start of `out`. Returns how many bytes were written.
+   */
+  writeAskable(target: Uint8Array, count: number, out: Uint8Array): number {
+    return this.#write(this.#findNearest(target, count, GONE_AFTER_FAILURES), out);
   }
 
-  /**
-   * What others are told: the closest that are not bad, as compact node info of 26 bytes each, written to the start of `out`. Returns how many bytes were written.
-   */
+  /** The same of what others are told: the closest that are not bad. */
   writeClosest(target: Uint8Array, count: number, out: Uint8Array): number {
-    const found = this.#findNearest(target, count, BAD_AFTER_FAILURES);
-    for (let index = 0; index < found; index++) {
-      const from = nearest[index]! * NODE_INFO_LENGTH;
-      const to = index * NODE_INFO_LENGTH;
-      for (let byte = 0; byte < NODE_INFO_LENGTH; byte++) out[to + byte] = this.#nodes[from + byte]!;
-    }
-    return found * NODE_INFO_LENGTH;
+    return this.#write(this.#findNearest(target, count, BAD_AFTER_FAILURES), out);
   }
 
   /** Depths of buckets that have not changed for 15 minutes; marks them as being refreshed. */
   takeStaleBuckets(nowMs: number): number[] {
     const stale: number[] = [];
-    for (let bucket = 0; bucket < this.#buckets; bucket++) {
-      if (nowMs - this.#changedAtMs[bucket]! < QUESTIONABLE_AFTER_MS) continue;
-      this.#changedAtMs[bucket] = nowMs;
-      stale.push(bucket);
+    for (let depth = 0; depth < this.#buckets; depth++) {
+      const changedAt = bucketAt(depth) + CHANGED_AT;
+      if (ageMs(this.#words[changedAt]!, nowMs) < QUESTIONABLE_AFTER_MS) continue;
+      this.#words[changedAt] = nowMs;
+      stale.push(depth);
     }
     return stale;
   }
@@ -195,65 +194,96 @@ export class RoutingTable {
   export(): Uint8Array {
     const out = new Uint8Array(this.size * NODE_INFO_LENGTH);
     let length = 0;
-    for (let bucket = 0; bucket < this.#buckets; bucket++)
-      for (let place = bucket * PLACES; place < this.#liveEnd(bucket); place++) {
-        if (this.#failures[place]! >= BAD_AFTER_FAILURES) continue;
-        const at = place * NODE_INFO_LENGTH;
-        out.set(this.#nodes.subarray(at, at + NODE_INFO_LENGTH), length);
+    for (let depth = 0; depth < this.#buckets; depth++)
+      for (let place = startOf(depth, IN_USE); place < this.#endOf(depth, IN_USE); place += PLACE_WORDS) {
+        if (this.#isBad(place)) continue;
+        this.#writeNodeInfo(place, out, length);
         length += NODE_INFO_LENGTH;
       }
     return out;
   }
 
-  // -------------------------------------------------------------- search
+  // -------------------------------------------------------------- places
 
-  #liveEnd(bucket: number): number {
-    return bucket * PLACES + this.#counts[bucket * 2]!;
+  /** Behind the last place of one half that is taken. */
+  #endOf(depth: number, half: number): number {
+    return startOf(depth, half) + this.#words[bucketAt(depth) + half]! * PLACE_WORDS;
   }
 
-  #bucketOf(ids: Uint8Array, at: number): number {
-    return Math.min(sharedPrefixBits(this.ownId, 0, ids, at), this.#buckets - 1);
+  #failuresOf(place: number): number {
+    return this.#words[place + PORT_AND_FAILURES]! >>> 16;
   }
 
-  #canSplit(bucket: number): boolean {
-    return bucket === this.#buckets - 1 && bucket < ID_BITS - 1;
-  }
-
-  #placeOfId(id: Uint8Array): number {
-    const bucket = this.#bucketOf(id, 0);
-    for (let half = 0; half < 2; half++) {
-      const start = bucket * PLACES + half * BUCKET_SIZE;
-      const end = start + this.#counts[bucket * 2 + half]!;
-      for (let place = start; place < end; place++)
-        if (sameId(this.#nodes, place * NODE_INFO_LENGTH, id, 0)) return place;
-    }
-    return -1;
-  }
-
-  /** Where the endpoint in `packed` is; a scan, unless it is surely nowhere. */
-  #placeOfEndpoint(): number {
-    if (this.#endpointCounts[cellOf(packed, 0)] === 0) return -1;
-    for (let list = 0; list < this.#buckets * 2; list++) {
-      const start = list * BUCKET_SIZE;
-      for (let place = start; place < start + this.#counts[list]!; place++)
-        if (this.#hasEndpoint(place)) return place;
-    }
-    return -1;
+  #isBad(place: number): boolean {
+    return this.#failuresOf(place) >= BAD_AFTER_FAILURES;
   }
 
   #hasEndpoint(place: number): boolean {
-    const at = place * NODE_INFO_LENGTH + ID_LENGTH;
-    for (let byte = ENDPOINT_LENGTH - 1; byte >= 0; byte--)
-      if (this.#nodes[at + byte] !== packed[byte]) return false;
+    const words = this.#words;
+    return words[place + IP] === ip && (words[place + PORT_AND_FAILURES]! & 0xffff) === port;
+  }
+
+  #hasId(place: number): boolean {
+    const words = this.#words;
+    for (let word = 0; word < ID_WORDS; word++) if (words[place + word] !== id[word]) return false;
     return true;
   }
 
-  #contactAt(place: number): Contact {
-    const at = place * NODE_INFO_LENGTH;
-    return {
-      id: this.#nodes.slice(at, at + ID_LENGTH),
-      address: unpackEndpoint(this.#nodes, at + ID_LENGTH),
-    };
+  #noteAlive(place: number, nowMs: number): void {
+    this.#words[place + HEARD_AT] = nowMs;
+    this.#words[place + PORT_AND_FAILURES]! &= 0xffff;
+  }
+
+  #addressAt(place: number): Address {
+    const words = this.#words;
+    return { host: hostOf(words[place + IP]!), port: words[place + PORT_AND_FAILURES]! & 0xffff };
+  }
+
+  #writeNodeInfo(place: number, out: Uint8Array, at: number): void {
+    const words = this.#words;
+    for (let word = 0; word <= IP; word++) writeWord(words[place + word]!, out, at + word * 4);
+    const port = words[place + PORT_AND_FAILURES]!;
+    out[at + NODE_INFO_LENGTH - 2] = port >> 8;
+    out[at + NODE_INFO_LENGTH - 1] = port;
+  }
+
+  // -------------------------------------------------------------- search
+
+  #countUpTo(most: number): number {
+    let found = 0;
+    for (let depth = 0; depth < this.#buckets && found < most; depth++)
+      for (let place = startOf(depth, IN_USE); place < this.#endOf(depth, IN_USE); place += PLACE_WORDS)
+        if (!this.#isBad(place)) found++;
+    return found;
+  }
+
+  /** The depth of the bucket where the id of this call belongs. */
+  #depthOfId(): number {
+    const depth = sharedPrefixBits(this.#words, id, 0);
+    return depth < this.#buckets ? depth : this.#buckets - 1;
+  }
+
+  #canSplit(depth: number): boolean {
+    return depth === this.#buckets - 1 && depth < ID_BITS - 1;
+  }
+
+  /** Where the id of this call is; -1 if nowhere. */
+  #placeOfId(): number {
+    const depth = this.#depthOfId();
+    for (let half = IN_USE; half <= REPLACEMENTS; half++)
+      for (let place = startOf(depth, half); place < this.#endOf(depth, half); place += PLACE_WORDS)
+        if (this.#hasId(place)) return place;
+    return -1;
+  }
+
+  /** Where the endpoint of this call is; a scan, unless it is surely nowhere. */
+  #placeOfEndpoint(): number {
+    if (!this.#endpoints.mayHold(ip, port)) return -1;
+    for (let depth = 0; depth < this.#buckets; depth++)
+      for (let half = IN_USE; half <= REPLACEMENTS; half++)
+        for (let place = startOf(depth, half); place < this.#endOf(depth, half); place += PLACE_WORDS)
+          if (this.#hasEndpoint(place)) return place;
+    return -1;
   }
 
   /**
@@ -261,127 +291,137 @@ export class RoutingTable {
    * together, and these nearer than p-1, p-2 and so on: whole groups are taken until there are enough.
    */
   #findNearest(target: Uint8Array, count: number, maxFailures: number): number {
-    const home = this.#bucketOf(target, 0);
-    let found = this.#collect(target, count, home, home + 1, 0, maxFailures);
-    if (found < count) found = this.#collect(target, count, home + 1, this.#buckets, found, maxFailures);
-    for (let bucket = home - 1; bucket >= 0 && found < count; bucket--)
-      found = this.#collect(target, count, bucket, bucket + 1, found, maxFailures);
+    readIdWords(target, 0, id);
+    const home = this.#depthOfId();
+    let found = this.#collect(count, home, home + 1, 0, maxFailures);
+    if (found < count) found = this.#collect(count, home + 1, this.#buckets, found, maxFailures);
+    for (let depth = home - 1; depth >= 0 && found < count; depth--)
+      found = this.#collect(count, depth, depth + 1, found, maxFailures);
     return found;
   }
 
   /** Insertion-sorts the nodes of buckets [from, to) behind the `found` ones, which are all nearer. */
-  #collect(
-    target: Uint8Array,
-    count: number,
-    from: number,
-    to: number,
-    found: number,
-    maxFailures: number,
-  ): number {
-    const nodes = this.#nodes;
-    const fixed = found;
+  #collect(count: number, from: number, to: number, found: number, maxFailures: number): number {
+    const words = this.#words;
     let end = found;
-    for (let bucket = from; bucket < to; bucket++) {
-      for (let place = bucket * PLACES; place < this.#liveEnd(bucket); place++) {
-        if (this.#failures[place]! >= maxFailures) continue;
-        const at = place * NODE_INFO_LENGTH;
+    for (let depth = from; depth < to; depth++) {
+      for (let place = startOf(depth, IN_USE); place < this.#endOf(depth, IN_USE); place += PLACE_WORDS) {
+        if (this.#failuresOf(place) >= maxFailures) continue;
+        const distance = (words[place]! ^ id[0]!) >>> 0;
         let index = end;
-        while (
-          index > fixed &&
-          compareDistance(target, nodes, at, nodes, nearest[index - 1]! * NODE_INFO_LENGTH) < 0
-        )
-          index--;
+        while (index > found && this.#isNearer(place, distance, index - 1)) index--;
         if (index >= count) continue;
         end = Math.min(end + 1, count);
-        // By hand: for so few the call of copyWithin costs more than the copying.
-        for (let moved = end - 1; moved > index; moved--) nearest[moved] = nearest[moved - 1]!;
+        for (let moved = end - 1; moved > index; moved--) {
+          nearest[moved] = nearest[moved - 1]!;
+          nearestDistances[moved] = nearestDistances[moved - 1]!;
+        }
         nearest[index] = place;
+        nearestDistances[index] = distance;
       }
     }
     return end;
   }
 
-  // -------------------------------------------------------------- change
-
-  /** Enters `id` at the endpoint in `packed`; neither is in the table. */
-  #insert(id: Uint8Array, nowMs: number): Contact | undefined {
-    let bucket = this.#bucketOf(id, 0);
-    while (this.#counts[bucket * 2]! === BUCKET_SIZE && this.#canSplit(bucket)) {
-      this.#split(nowMs);
-      bucket = this.#bucketOf(id, 0);
-    }
-    if (this.#counts[bucket * 2]! < BUCKET_SIZE) {
-      this.#put(this.#liveEnd(bucket), id, nowMs);
-      this.#counts[bucket * 2]!++;
-      this.#changedAtMs[bucket] = nowMs;
-      return undefined;
-    }
-    const bad = this.#findBad(bucket);
-    if (bad >= 0) {
-      this.#uncount(bad);
-      this.#put(bad, id, nowMs);
-      this.#changedAtMs[bucket] = nowMs;
-      return undefined;
-    }
-    this.#putReplacement(bucket, id, nowMs);
-    return this.#findQuestionable(bucket, nowMs);
-  }
-
-  /** A place that is free or uncounted. */
-  #put(place: number, id: Uint8Array, nowMs: number): void {
-    const cell = cellOf(packed, 0);
-    if (this.#endpointCounts[cell]! < 0xff) this.#endpointCounts[cell]!++;
-    this.#nodes.set(id, place * NODE_INFO_LENGTH);
-    this.#nodes.set(packed, place * NODE_INFO_LENGTH + ID_LENGTH);
-    this.#heardAtMs[place] = nowMs;
-    this.#failures[place] = 0;
-  }
-
-  /** The replacement heard from longest ago gives way if there are 8. */
-  #putReplacement(bucket: number, id: Uint8Array, nowMs: number): void {
-    const start = bucket * PLACES + BUCKET_SIZE;
-    const count = this.#counts[bucket * 2 + 1]!;
-    if (count < BUCKET_SIZE) {
-      this.#put(start + count, id, nowMs);
-      this.#counts[bucket * 2 + 1]!++;
-      return;
-    }
-    const displaced = this.#leastRecent(start, start + count);
-    this.#uncount(displaced);
-    this.#put(displaced, id, nowMs);
-  }
-
-  #findBad(bucket: number): number {
-    for (let place = bucket * PLACES; place < this.#liveEnd(bucket); place++)
-      if (this.#failures[place]! >= BAD_AFTER_FAILURES) return place;
-    return -1;
-  }
-
-  /** Whether a node in use is bad or questionable. */
-  #hasDoubtful(bucket: number, nowMs: number): boolean {
-    const end = this.#liveEnd(bucket);
-    for (let place = bucket * PLACES; place < end; place++) {
-      if (this.#failures[place]! >= BAD_AFTER_FAILURES) return true;
-      if (nowMs - this.#heardAtMs[place]! >= QUESTIONABLE_AFTER_MS) return true;
+  /** Whether a place, with the first word of its distance, is nearer to the id of this call than what was found at `index`. */
+  #isNearer(place: number, distance: number, index: number): boolean {
+    const other = nearestDistances[index]!;
+    if (distance !== other) return distance < other;
+    const words = this.#words;
+    for (let word = 1; word < ID_WORDS; word++) {
+      const mine = (words[place + word]! ^ id[word]!) >>> 0;
+      const others = (words[nearest[index]! + word]! ^ id[word]!) >>> 0;
+      if (mine !== others) return mine < others;
     }
     return false;
   }
 
-  #findQuestionable(bucket: number, nowMs: number): Contact | undefined {
-    const place = this.#leastRecent(bucket * PLACES, this.#liveEnd(bucket));
-    return nowMs - this.#heardAtMs[place]! >= QUESTIONABLE_AFTER_MS ? this.#contactAt(place) : undefined;
+  #write(found: number, out: Uint8Array): number {
+    for (let index = 0; index < found; index++)
+      this.#writeNodeInfo(nearest[index]!, out, index * NODE_INFO_LENGTH);
+    return found * NODE_INFO_LENGTH;
   }
 
-  #leastRecent(start: number, end: number): number {
+  // -------------------------------------------------------------- change
+
+  /** Enters the id and endpoint of this call; neither is in the table. */
+  #insert(nowMs: number): Address | undefined {
+    let depth = this.#depthOfId();
+    while (this.countAt(depth) === BUCKET_SIZE && this.#canSplit(depth)) {
+      this.#split(nowMs);
+      depth = this.#depthOfId();
+    }
+    const bucket = bucketAt(depth);
+    if (this.countAt(depth) < BUCKET_SIZE) {
+      this.#put(this.#endOf(depth, IN_USE), nowMs);
+      this.#words[bucket + IN_USE]!++;
+      this.#words[bucket + CHANGED_AT] = nowMs;
+      return undefined;
+    }
+    const bad = this.#findBad(depth);
+    if (bad >= 0) {
+      this.#uncount(bad);
+      this.#put(bad, nowMs);
+      this.#words[bucket + CHANGED_AT] = nowMs;
+      return undefined;
+    }
+    this.#putReplacement(depth, nowMs);
+    const oldest = this.#leastRecent(startOf(depth, IN_USE), this.#endOf(depth, IN_USE), nowMs);
+    return this.#isQuestionable(oldest, nowMs) ? this.#addressAt(oldest) : undefined;
+  }
+
+  /** A place that is free or uncounted. */
+  #put(place: number, nowMs: number): void {
+    this.#endpoints.add(ip, port);
+    const words = this.#words;
+    for (let word = 0; word < ID_WORDS; word++) words[place + word] = id[word]!;
+    words[place + IP] = ip;
+    words[place + PORT_AND_FAILURES] = port;
+    words[place + HEARD_AT] = nowMs;
+  }
+
+  /** The replacement heard from longest ago gives way if there are 8. */
+  #putReplacement(depth: number, nowMs: number): void {
+    const start = startOf(depth, REPLACEMENTS);
+    const end = this.#endOf(depth, REPLACEMENTS);
+    if (end < start + BUCKET_SIZE * PLACE_WORDS) {
+      this.#put(end, nowMs);
+      this.#words[bucketAt(depth) + REPLACEMENTS]!++;
+      return;
+    }
+    const displaced = this.#leastRecent(start, end, nowMs);
+    this.#uncount(displaced);
+    this.#put(displaced, nowMs);
+  }
+
+  #findBad(depth: number): number {
+    for (let place = startOf(depth, IN_USE); place < this.#endOf(depth, IN_USE); place += PLACE_WORDS)
+      if (this.#isBad(place)) return place;
+    return -1;
+  }
+
+  #isQuestionable(place: number, nowMs: number): boolean {
+    return ageMs(this.#words[place + HEARD_AT]!, nowMs) >= QUESTIONABLE_AFTER_MS;
+  }
+
+  /** Whether a node in use is bad or questionable. */
+  #hasDoubtful(depth: number, nowMs: number): boolean {
+    for (let place = startOf(depth, IN_USE); place < this.#endOf(depth, IN_USE); place += PLACE_WORDS)
+      if (this.#isBad(place) || this.#isQuestionable(place, nowMs)) return true;
+    return false;
+  }
+
+  #leastRecent(start: number, end: number, nowMs: number): number {
     let least = start;
-    for (let place = start + 1; place < end; place++)
-      if (this.#heardAtMs[place]! < this.#heardAtMs[least]!) least = place;
+    for (let place = start + PLACE_WORDS; place < end; place += PLACE_WORDS)
+      if (ageMs(this.#words[place + HEARD_AT]!, nowMs) > ageMs(this.#words[least + HEARD_AT]!, nowMs))
+        least = place;
     return least;
   }
 
   #uncount(place: number): void {
-    const cell = cellOf(this.#nodes, place * NODE_INFO_LENGTH + ID_LENGTH);
-    if (this.#endpointCounts[cell]! < 0xff) this.#endpointCounts[cell]!--;
+    const words = this.#words;
+    this.#endpoints.remove(words[place + IP]!, words[place + PORT_AND_FAILURES]! & 0xffff);
   }
 
   #remove(place: number): void {
@@ -391,65 +431,69 @@ export class RoutingTable {
 
   /** Empties a place; in the first half the most recent replacement fills it, else the last of its half does. */
   #removePlace(place: number): void {
-    const bucket = (place / PLACES) | 0;
-    const replacements = bucket * PLACES + BUCKET_SIZE;
-    const half = place >= replacements ? 1 : 0;
-    if (half === 0 && this.#counts[bucket * 2 + 1]! > 0) {
+    const words = this.#words;
+    const bucket = bucketHolding(place);
+    const replacements = bucket + FIRST_REPLACEMENT;
+    const half = place >= replacements ? REPLACEMENTS : IN_USE;
+    if (half === IN_USE && words[bucket + REPLACEMENTS]! > 0) {
+      const end = replacements + words[bucket + REPLACEMENTS]! * PLACE_WORDS;
       let recent = replacements;
-      for (let other = replacements + 1; other < replacements + this.#counts[bucket * 2 + 1]!; other++)
-        if (this.#heardAtMs[other]! > this.#heardAtMs[recent]!) recent = other;
+      for (let other = replacements + PLACE_WORDS; other < end; other += PLACE_WORDS)
+        if (((words[other + HEARD_AT]! - words[recent + HEARD_AT]!) | 0) > 0) recent = other;
       this.#move(recent, place);
       this.#removePlace(recent);
       return;
     }
-    const last = bucket * PLACES + half * BUCKET_SIZE + --this.#counts[bucket * 2 + half]!;
+    const left = --words[bucket + half]!;
+    const last = bucket + FIRST_PLACE + (half * BUCKET_SIZE + left) * PLACE_WORDS;
     if (last !== place) this.#move(last, place);
   }
 
   #move(from: number, to: number): void {
-    const at = from * NODE_INFO_LENGTH;
-    this.#nodes.copyWithin(to * NODE_INFO_LENGTH, at, at + NODE_INFO_LENGTH);
-    this.#heardAtMs[to] = this.#heardAtMs[from]!;
-    this.#failures[to] = this.#failures[from]!;
+    this.#words.copyWithin(to, from, from + PLACE_WORDS);
   }
 
   /** The last bucket keeps those that share exactly its depth with our id; the others move to a new last one. */
   #split(nowMs: number): void {
     const depth = this.#buckets - 1;
-    if (this.#buckets === this.#changedAtMs.length) this.#grow();
-    this.#buckets++;
-    this.#changedAtMs[depth + 1] = nowMs;
-    for (let half = 0; half < 2; half++) {
-      const start = depth * PLACES + half * BUCKET_SIZE;
-      const count = this.#counts[depth * 2 + half]!;
+    if (bucketAt(this.#buckets) === this.#words.length) this.#grow();
+    const words = this.#words;
+    const bucket = bucketAt(depth);
+    const deeper = bucketAt(this.#buckets++);
+    words[deeper + CHANGED_AT] = nowMs;
+    for (let half = IN_USE; half <= REPLACEMENTS; half++) {
+      const start = FIRST_PLACE + half * BUCKET_SIZE * PLACE_WORDS;
+      const count = words[bucket + half]!;
       let kept = 0;
-      for (let place = start; place < start + count; place++) {
-        const goesDeeper = sharedPrefixBits(this.ownId, 0, this.#nodes, place * NODE_INFO_LENGTH) > depth;
+      for (let index = 0; index < count; index++) {
+        const place = bucket + start + index * PLACE_WORDS;
+        const goesDeeper = sharedPrefixBits(words, words, place) > depth;
         const to = goesDeeper
-          ? (depth + 1) * PLACES + half * BUCKET_SIZE + this.#counts[(depth + 1) * 2 + half]!++
-          : start + kept++;
+          ? deeper + start + words[deeper + half]!++ * PLACE_WORDS
+          : bucket + start + kept++ * PLACE_WORDS;
         if (to !== place) this.#move(place, to);
       }
-      this.#counts[depth * 2 + half] = kept;
+      words[bucket + half] = kept;
     }
   }
 
   #grow(): void {
-    const buckets = Math.min(this.#changedAtMs.length * 2, ID_BITS);
-    const nodes = new Uint8Array(buckets * PLACES * NODE_INFO_LENGTH);
-    nodes.set(this.#nodes);
-    this.#nodes = nodes;
-    const heardAtMs = new Float64Array(buckets * PLACES);
-    heardAtMs.set(this.#heardAtMs);
-    this.#heardAtMs = heardAtMs;
-    const failures = new Uint8Array(buckets * PLACES);
-    failures.set(this.#failures);
-    this.#failures = failures;
-    const counts = new Uint8Array(buckets * 2);
-    counts.set(this.#counts);
-    this.#counts = counts;
-    const changedAtMs = new Float64Array(buckets);
-    changedAtMs.set(this.#changedAtMs);
-    this.#changedAtMs = changedAtMs;
+    const words = new Int32Array(bucketAt(Math.min(this.#buckets * 2, ID_BITS)));
+    words.set(this.#words);
+    this.#words = words;
   }
+}
+
+function bucketAt(depth: number): number {
+  return FIRST_BUCKET + depth * BUCKET_WORDS;
+}
+
+/** The first place of one half of a bucket. */
+function startOf(depth: number, half: number): number {
+  return bucketAt(depth) + FIRST_PLACE + half * BUCKET_SIZE * PLACE_WORDS;
+}
+
+/** Where the bucket begins that a place is in. */
+function bucketHolding(place: number): number {
+  return bucketAt(((place - FIRST_BUCKET) / BUCKET_WORDS) | 0);
 }

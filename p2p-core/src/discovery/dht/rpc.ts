@@ -6,49 +6,57 @@ import type { Address, Clock, Random, Timer } from '../../host/host.ts';
 import { encodeQuery, type KrpcError, type KrpcResponse, type QueryBody } from './krpc.ts';
 import { type Transaction, Transactions } from './transactions.ts';
 
-export interface Asker {
+/** Who waits for answers. One may wait for many: it is told of each with what it named the query by. */
+export interface Asker<S> {
   /** `response` holds views of the datagram, valid during the call only. */
-  onResponse(response: KrpcResponse): void;
+  onResponse(response: KrpcResponse, subject: S): void;
   /** No answer yet, though others would have answered by now. */
-  onSlow?(): void;
+  onSlow?(subject: S): void;
   /** An error was answered, or nothing in 4 seconds. */
-  onFailure?(): void;
+  onFailure(subject: S): void;
 }
 
 export interface RpcComponents {
   readonly clock: Clock;
   readonly random: Random;
+  readonly owner: RpcOwner;
+}
+
+export interface RpcOwner {
   /** Sends a datagram that is borrowed for the duration of the call. */
-  readonly send: (datagram: Uint8Array, to: Address) => void;
+  send(datagram: Uint8Array, to: Address): void;
   /** A node answered, before its asker is told. */
-  readonly onAnswered: (id: Uint8Array, from: Address, nowMs: number) => void;
+  onAnswered(id: Uint8Array, from: Address, nowMs: number): void;
   /** A node left a query unanswered; its asker has been told. */
-  readonly onUnanswered: (address: Address) => void;
+  onUnanswered(address: Address): void;
 }
 
 export class Rpc {
-  readonly #components: RpcComponents;
-  readonly #transactions: Transactions<Asker>;
+  readonly #clock: Clock;
+  readonly #owner: RpcOwner;
+  readonly #transactions: Transactions<Asker<unknown>>;
   #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #isClosed = false;
+  readonly #onTimer = (): void => this.#wake();
 
-  constructor(components: RpcComponents) {
-    this.#components = components;
-    this.#transactions = new Transactions(components);
+  constructor({ clock, random, owner }: RpcComponents) {
+    this.#clock = clock;
+    this.#owner = owner;
+    this.#transactions = new Transactions({ random });
   }
 
   get outstanding(): number {
     return this.#transactions.outstanding;
   }
 
-  /** Sends a query. False, with `asker` never called, if 512 are under way or this is closed. */
-  query(address: Address, body: QueryBody, asker: Asker): boolean {
+  /** Sends a query. False, with `asker` never called, if 512 are under way, this is closed, or the address is not IPv4. */
+  query<S>(address: Address, body: QueryBody, asker: Asker<S>, subject: S): boolean {
     if (this.#isClosed) return false;
-    const nowMs = this.#components.clock.now();
-    const transactionId = this.#transactions.begin(address, asker, nowMs);
+    const nowMs = this.#clock.now();
+    const transactionId = this.#transactions.begin(address, asker as Asker<unknown>, nowMs, subject);
     if (transactionId === undefined) return false;
-    this.#components.send(encodeQuery(body, transactionId), address);
+    this.#owner.send(encodeQuery(body, transactionId), address);
     this.#wakeBy(nowMs + this.#transactions.slowAfterMs, nowMs);
     return true;
   }
@@ -60,9 +68,9 @@ export class Rpc {
     // What was just learnt about round trips may make others slow sooner.
     if (this.#transactions.outstanding > 0) this.#wakeBy(nowMs + this.#transactions.slowAfterMs, nowMs);
     if (answer.kind === 'response') {
-      this.#components.onAnswered(answer.id, from, nowMs);
-      transaction.context.onResponse(answer);
-    } else transaction.context.onFailure?.();
+      this.#owner.onAnswered(answer.id, from, nowMs);
+      transaction.context.onResponse(answer, transaction.subject);
+    } else transaction.context.onFailure(transaction.subject);
     return true;
   }
 
@@ -78,21 +86,21 @@ export class Rpc {
     if (this.#isClosed || this.#timerAtMs <= deadlineMs) return;
     this.#timer?.cancel();
     this.#timerAtMs = deadlineMs;
-    this.#timer = this.#components.clock.setTimer(Math.max(deadlineMs - nowMs, 0), () => this.#wake());
+    this.#timer = this.#clock.setTimer(Math.max(deadlineMs - nowMs, 0), this.#onTimer);
   }
 
   #wake(): void {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
-    const nowMs = this.#components.clock.now();
+    const nowMs = this.#clock.now();
     const { slow, failed } = this.#transactions.expire(nowMs);
-    for (const { context } of slow) context.onSlow?.();
+    for (const { context, subject } of slow) context.onSlow?.(subject);
     for (const transaction of failed) this.#fail(transaction);
     const deadlineMs = this.#transactions.nextDeadlineMs();
     if (deadlineMs !== undefined) this.#wakeBy(deadlineMs, nowMs);
   }
 
-  #fail({ address, context }: Transaction<Asker>): void {
-    context.onFailure?.();
-    this.#components.onUnanswered(address);
+  #fail({ address, context, subject }: Transaction<Asker<unknown>>): void {
+    context.onFailure(subject);
+    this.#owner.onUnanswered(address);
   }
 }

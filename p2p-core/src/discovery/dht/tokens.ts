@@ -4,6 +4,8 @@
  */
 import { equalBytes } from '../../bytes.ts';
 import type { Random } from '../../host/host.ts';
+import { ipOf } from './endpoint.ts';
+import { writeWord } from './node-id.ts';
 import { SIPHASH_KEY_LENGTH, sipHash } from './siphash.ts';
 
 /** The secret changes this often; tokens of the one before are still taken, so a token lives 5 to 10 minutes. */
@@ -21,13 +23,13 @@ export class Tokens {
     this.#random = random;
   }
 
-  /** The token for whoever asks from this IP address: 8 bytes, borrowed until the next call. */
+  /** The token for whoever asks from this IPv4 address: 8 bytes, borrowed until the next call. */
   issue(host: string, nowMs: number): Uint8Array {
     this.#rotate(nowMs);
     return this.#hash(this.#current!, host, issued);
   }
 
-  /** Whether `token` was issued to this IP address under the current secret or the one before. */
+  /** Whether `token` was issued to this IPv4 address under the current secret or the one before. */
   verify(token: Uint8Array, host: string, nowMs: number): boolean {
     if (token.length !== TOKEN_LENGTH) return false;
     this.#rotate(nowMs);
@@ -48,8 +50,7 @@ export class Tokens {
   }
 
   #hash(secret: Uint8Array, host: string, out: Uint8Array): Uint8Array {
-    const input = textOfLength(host.length);
-    for (let index = 0; index < host.length; index++) input[index] = host.charCodeAt(index);
+    writeWord(ipOf(host), input, 0);
     sipHash(secret, input, out);
     return out;
   }
@@ -58,9 +59,4 @@ export class Tokens {
 /** Hashing is synchronous, and what it gives is compared or sent at once. */
 const issued = new Uint8Array(TOKEN_LENGTH);
 const expected = new Uint8Array(TOKEN_LENGTH);
-const texts: Uint8Array[] = [];
-
-function textOfLength(length: number): Uint8Array {
-  while (texts.length <= length) texts.push(new Uint8Array(texts.length));
-  return texts[length]!;
-}
+const input = new Uint8Array(4);

@@ -6,6 +6,7 @@
  * slow: whoever waits for it goes on with others, but a late answer is still welcome. After the long one it has failed.
  */
 import type { Address, Random } from '../../host/host.ts';
+import { ipOf, NOT_IPV4 } from './endpoint.ts';
 
 export const TRANSACTION_ID_LENGTH = 4;
 
@@ -26,10 +27,21 @@ export interface Transaction<T> {
   /** The transaction id as a number. */
   readonly key: number;
   readonly address: Address;
+  /** Of `address`. */
+  readonly ip: number;
   readonly context: T;
+  /** What the context knows this query by. */
+  readonly subject: unknown;
   readonly sentAtMs: number;
   isSlow: boolean;
 }
+
+export interface Expired<T> {
+  readonly slow: readonly Transaction<T>[];
+  readonly failed: readonly Transaction<T>[];
+}
+
+const NOTHING: Expired<never> = { slow: [], failed: [] };
 
 /** The id that was made last: `begin` is synchronous and its result goes straight into a datagram. */
 const newId = new Uint8Array(TRANSACTION_ID_LENGTH);
@@ -61,14 +73,16 @@ export class Transactions<T> {
   }
 
   /**
-   * Opens a transaction; undefined if too many are open. The id is 4 random bytes, so that it can't be guessed; it is
-   * borrowed until the next call.
+   * Opens a transaction; undefined if too many are open or the address is not IPv4. The id is 4 random bytes, so that it
+   * can't be guessed; it is borrowed until the next call.
    */
-  begin(address: Address, context: T, nowMs: number): Uint8Array | undefined {
-    if (this.#outstanding.length >= MAX_OUTSTANDING) return undefined;
+  begin(address: Address, context: T, nowMs: number, subject?: unknown): Uint8Array | undefined {
+    const ip = ipOf(address.host);
+    if (this.#outstanding.length >= MAX_OUTSTANDING || ip === NOT_IPV4) return undefined;
     do this.#drawId();
     while (this.#indexOf(numberOf(newId)) >= 0);
-    this.#outstanding.push({ key: numberOf(newId), address, context, sentAtMs: nowMs, isSlow: false });
+    const key = numberOf(newId);
+    this.#outstanding.push({ key, address, ip, context, subject, sentAtMs: nowMs, isSlow: false });
     return newId;
   }
 
@@ -78,8 +92,8 @@ export class Transactions<T> {
     const index = this.#indexOf(numberOf(id));
     if (index < 0) return undefined;
     const transaction = this.#outstanding[index]!;
-    if (transaction.address.port !== from.port || transaction.address.host !== from.host) return undefined;
-    this.#outstanding.splice(index, 1);
+    if (transaction.ip !== ipOf(from.host) || transaction.address.port !== from.port) return undefined;
+    this.#remove(index);
     this.#measure(nowMs - transaction.sentAtMs);
     return transaction;
   }
@@ -95,7 +109,9 @@ export class Transactions<T> {
   }
 
   /** Closes what has failed by now, and marks what has become slow; both are returned for their askers to be told. */
-  expire(nowMs: number): { slow: Transaction<T>[]; failed: Transaction<T>[] } {
+  expire(nowMs: number): Expired<T> {
+    const deadlineMs = this.nextDeadlineMs();
+    if (deadlineMs === undefined || nowMs < deadlineMs) return NOTHING;
     const slow: Transaction<T>[] = [];
     const failed: Transaction<T>[] = [];
     for (const transaction of this.#outstanding) {
@@ -120,6 +136,14 @@ export class Transactions<T> {
     for (let index = 0; index < outstanding.length; index++)
       if (outstanding[index]!.key === key) return index;
     return -1;
+  }
+
+  /** By hand: splice would make an array of what it takes out. */
+  #remove(index: number): void {
+    const outstanding = this.#outstanding;
+    for (let later = index + 1; later < outstanding.length; later++)
+      outstanding[later - 1] = outstanding[later]!;
+    outstanding.pop();
   }
 
   #drawId(): void {
