@@ -145,7 +145,7 @@ async function tellCurve(members: number, seeds: number, nodeHours: number): Pro
   if (values.json) console.log(JSON.stringify({ latencyMs, points }, null, 2));
   else
     console.log(
-      `\n## grace: ${members} members; replacements asked for of the living, and (verdicts on them), a node-hour\n\n${describeCurve(points)}`,
+      `\n## grace: ${members} members; how long a silent one's replacement takes, and how many of the living the ring asks to have replaced\n\n${describeCurve(points)}`,
     );
 }
 

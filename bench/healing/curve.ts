@@ -31,6 +31,8 @@ export interface CurvePoint {
   readonly weathers: readonly {
     readonly name: string;
     readonly nodeHours: number;
+    /** How often some member stood still. */
+    readonly pauses: number;
     /** Nodes that called a living member dead. */
     readonly verdicts: number;
     /** Living members that a leader asked to have replaced. */
@@ -38,9 +40,10 @@ export interface CurvePoint {
   }[];
 }
 
-export const graces = [1_000, 2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 20_000];
+export const graces = [1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 12_000];
 
 const minuteMs = 60_000;
+const hourMs = 3_600_000;
 export const weathers: readonly Weather[] = [
   { name: '10 % loss', loss: 0.1 },
   { name: '10 % loss, pauses of 2 s', loss: 0.1, pauses: { everyMs: minuteMs, forMs: 2_000 } },
@@ -62,7 +65,14 @@ export async function curvePoint(graceMs: number, options: CurveOptions): Promis
     healWorstMs: percentile(healed, 1),
     weathers: weathers.map(({ name, ...weather }) => {
       const told = falseVerdicts({ ...weather, members, nodeHours, latencyMs, seed: 1, timing: { graceMs } });
-      return { name, nodeHours: told.nodeHours, verdicts: told.verdicts, replacements: told.replacements };
+      const { everyMs = Number.POSITIVE_INFINITY } = weather.pauses ?? {};
+      return {
+        name,
+        nodeHours: told.nodeHours,
+        pauses: Math.floor((told.nodeHours * hourMs) / members / everyMs),
+        verdicts: told.verdicts,
+        replacements: told.replacements,
+      };
     }),
   };
 }
@@ -72,10 +82,10 @@ export function describeCurve(points: readonly CurvePoint[]): string {
     `${graceMs / 1_000} s`,
     seconds(healP50Ms),
     seconds(healWorstMs),
-    ...weathers.map(({ replacements, verdicts, nodeHours }) =>
-      replacements === 0 && verdicts === 0
-        ? `none in ${Number(nodeHours.toPrecision(3)).toLocaleString('en-US')} h`
-        : `${rate(replacements / nodeHours)} (${rate(verdicts / nodeHours)})`,
+    ...weathers.map(({ replacements, nodeHours, pauses }) =>
+      pauses > 0
+        ? `${count(replacements)} in ${count(pauses)} pauses`
+        : `${count(replacements)} in ${count(nodeHours)} node-hours`,
     ),
   ]);
   const heads = ['grace', 'healed p50', 'worst', ...weathers.map(({ name }) => name)];
@@ -90,6 +100,6 @@ function seconds(ms: number | undefined): string {
   return ms === undefined ? 'never' : `${(ms / 1_000).toFixed(1)} s`;
 }
 
-function rate(aNodeHour: number): string {
-  return aNodeHour === 0 ? '0' : aNodeHour.toPrecision(2);
+function count(value: number): string {
+  return value === 0 ? 'none' : Number(value.toPrecision(3)).toLocaleString('en-US');
 }
