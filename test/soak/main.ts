@@ -16,7 +16,8 @@ interface Search {
 const searches: Readonly<Record<string, Search>> = {
   sim: {
     what: 'the whole product in simulation under faults by seed',
-    options: '[--minutes N] [--from SEED] [--planted RULE] | --seed SEED [--planted RULE]',
+    options:
+      '[--minutes N] [--count SEEDS] [--from SEED] [--jobs N] [--planted RULE] | --seed SEED [--planted RULE]',
     run: soakSim,
   },
   model: {

@@ -1,9 +1,12 @@
 /** `npm run soak -- sim`: seeds of the whole product in simulation, as many as fit, or one of them told in full. */
+import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { allPlanted, type Planted, runSafety, type SafetyResult } from '@skep/sim';
+import { allPlanted, type Planted } from '@skep/sim';
+import { outcomeOf, type SeedAsk, type SeedOutcome } from './seeds.ts';
 
+const seedsPath = join(import.meta.dirname, 'seeds.ts');
 const foundPath = join(import.meta.dirname, '../simulation/found-seeds.json');
 /** `npm test` runs the seeds below this one. */
 const firstUntested = 201;
@@ -23,7 +26,11 @@ export async function soakSim(args: readonly string[]): Promise<number> {
 
 interface Options {
   readonly minutes: number;
+  /** No more seeds than this. */
+  readonly count: number;
   readonly from: number;
+  /** Processes at once. */
+  readonly jobs: number;
   readonly seed: number | undefined;
   readonly planted: Planted | undefined;
 }
@@ -32,8 +39,10 @@ function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      minutes: { type: 'string', default: '10' },
+      minutes: { type: 'string' },
+      count: { type: 'string' },
       from: { type: 'string', default: String(firstUntested) },
+      jobs: { type: 'string', default: '1' },
       seed: { type: 'string' },
       planted: { type: 'string' },
     },
@@ -42,9 +51,13 @@ function readOptions(args: readonly string[]): Options {
   if (planted === undefined && values.planted !== undefined) {
     throw new Error(`--planted takes one of ${allPlanted.join(', ')}, not ${values.planted}`);
   }
+  const { minutes, count, jobs } = values;
+  const usualMinutes = count === undefined ? 10 : Number.POSITIVE_INFINITY;
   return {
-    minutes: numberOf('minutes', values.minutes),
+    minutes: minutes === undefined ? usualMinutes : numberOf('minutes', minutes),
+    count: count === undefined ? Number.POSITIVE_INFINITY : numberOf('count', count),
     from: numberOf('from', values.from),
+    jobs: Math.max(1, Math.floor(numberOf('jobs', jobs))),
     seed: values.seed === undefined ? undefined : numberOf('seed', values.seed),
     planted,
   };
@@ -57,54 +70,71 @@ function numberOf(name: string, text: string): number {
 }
 
 /** With a rule switched off the seeds that find it are counted, and none is kept. */
-async function search({ minutes, from, planted }: Options): Promise<number> {
+async function search(options: Options): Promise<number> {
+  const { minutes, count, from, jobs, planted } = options;
   const endMs = performance.now() + minutes * 60_000;
   let toldMs = performance.now();
   const failed: number[] = [];
   let seed = from;
-  for (; performance.now() < endMs; seed++) {
-    const { violations } = await outcome(seed, planted);
-    if (performance.now() - toldMs >= progressMs) {
-      toldMs = performance.now();
-      console.log(`${seed + 1 - from} seeds so far, ${failed.length} with violations`);
+  let done = 0;
+  const next = () => (seed - from < count && performance.now() < endMs ? seed++ : undefined);
+  const judge = (judged: number, violations: SeedOutcome['violations']) => {
+    done += 1;
+    if (violations.length > 0) {
+      failed.push(judged);
+      for (const { invariant, atMs, detail } of violations) {
+        console.log(`seed ${judged}: ${invariant}, at ${Math.round(atMs)} ms: ${detail}`);
+      }
+      const off = planted === undefined ? '' : ` --planted ${planted}`;
+      console.log(`  replay: npm run soak -- sim --seed ${judged}${off}`);
     }
-    if (violations.length === 0) continue;
-    failed.push(seed);
-    for (const { invariant, atMs, detail } of violations) {
-      console.log(`seed ${seed}: ${invariant}, at ${Math.round(atMs)} ms: ${detail}`);
-    }
-    const off = planted === undefined ? '' : ` --planted ${planted}`;
-    console.log(`  replay: npm run soak -- sim --seed ${seed}${off}`);
-  }
-  console.log(`${seed - from} seeds from ${from}, ${failed.length} with violations`);
+    if (performance.now() - toldMs < progressMs) return;
+    toldMs = performance.now();
+    console.log(`${done} seeds so far, ${failed.length} with violations`);
+  };
+  await Promise.all(Array.from({ length: jobs }, () => work(next, judge, planted)));
+  console.log(`${done} seeds from ${from}, ${failed.length} with violations`);
   if (failed.length > 0 && planted === undefined) keep(failed);
   return failed.length > 0 ? 1 : 0;
 }
 
+/** Has one process run seed after seed; a seed that ends the process has violated something too. */
+async function work(
+  next: () => number | undefined,
+  judge: (seed: number, violations: SeedOutcome['violations']) => void,
+  planted: Planted | undefined,
+): Promise<void> {
+  let child = fork(seedsPath);
+  for (let seed = next(); seed !== undefined; seed = next()) {
+    const violations = await asked(child, { seed, planted });
+    judge(seed, violations);
+    if (!child.connected) child = fork(seedsPath);
+  }
+  child.disconnect();
+}
+
+function asked(child: ChildProcess, ask: SeedAsk): Promise<SeedOutcome['violations']> {
+  return new Promise((resolve) => {
+    const ended = (code: number | null) => {
+      child.off('message', answered);
+      resolve([{ invariant: 'nothing is thrown', atMs: 0, detail: `the process ended with code ${code}` }]);
+    };
+    const answered = (violations: unknown) => {
+      child.off('exit', ended);
+      resolve(violations as SeedOutcome['violations']);
+    };
+    child.once('message', answered);
+    child.once('exit', ended);
+    child.send(ask);
+  });
+}
+
 async function replay(seed: number, planted: Planted | undefined): Promise<number> {
-  const { story, violations, hash, virtualMs } = await outcome(seed, planted);
+  const { story, violations, hash, virtualMs } = await outcomeOf({ seed, planted });
   for (const line of story) console.log(line);
   for (const { detail } of story.length === 0 ? violations : []) console.log(detail);
   console.log(`seed ${seed}: ${violations.length} violations in ${Math.round(virtualMs)} ms, trace ${hash}`);
   return violations.length > 0 ? 1 : 0;
-}
-
-/** A run that throws has violated something too: no part may throw past its host. */
-async function outcome(
-  seed: number,
-  planted: Planted | undefined,
-): Promise<Pick<SafetyResult, 'story' | 'violations' | 'hash' | 'virtualMs'>> {
-  try {
-    return await runSafety(seed, planted === undefined ? {} : { planted });
-  } catch (error) {
-    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return {
-      story: [],
-      violations: [{ invariant: 'nothing is thrown', atMs: 0, detail }],
-      hash: '',
-      virtualMs: 0,
-    };
-  }
 }
 
 /** `npm test` runs them from now on. */
