@@ -4,12 +4,11 @@ import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
 import { decideRemoveNode, decideRingStep, isChanging, type RingReports } from './decisions/ring-change.ts';
 import type { SlotRow } from './decisions/rows.ts';
+import { latenessMs } from './hearing.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
 
 const tickMs = 250;
-/** Who was not heard for this many report intervals is not counted on. */
-const heardIntervals = 3;
 
 export interface RingChangesComponents {
   readonly clock: Clock;
@@ -70,8 +69,9 @@ export class RingChanges {
     );
   }
 
+  /** Who is not heard now is not counted on. */
   #reports(record: ClusterRecord, now: number): RingReports {
-    const oldestMs = now - heardIntervals * record.about.spec.reportIntervalMs;
+    const oldestMs = now - latenessMs(record);
     return (member) => {
       const heard = this.#components.liveness.of(record.uid, member);
       return heard === undefined || heard.atMs < oldestMs ? undefined : heard.report.ring;
