@@ -221,6 +221,23 @@ it('heals slots outside the ring that are reported dead, and forgets those that 
   expect(world.asked.length).toBe(2);
 });
 
+it('has a member replaced that left, once there is evidence of its end', () => {
+  const { world, leader } = settledRing(2);
+  world.tell(leader, { type: 'leave' });
+  expect(world.runUntil(() => ![undefined, leader].includes(world.leader()), 1_000)).toBe(true);
+  const death = { slot: leader, generation: 1, reason: 'exit code 0' };
+  const tell = (cause: 'evidence' | 'silence', generation: number) =>
+    world.tell(world.leader()!, { type: 'slot-deaths', deaths: [{ ...death, generation, cause }] });
+  tell('silence', 1);
+  world.run(1_000);
+  tell('evidence', 2);
+  world.run(1_000);
+  expect(world.asked).toEqual([]);
+  tell('evidence', 1);
+  world.run(1_000);
+  expect(world.asked).toMatchObject([{ slot: leader, generation: 1, cause: 'evidence' }]);
+});
+
 it('stamps events so that an effect never precedes its cause', () => {
   const { world } = settledRing(11);
   const elected = world.eventsOf('elected')[0]!.event.lamport;

@@ -351,7 +351,9 @@ export class RingMachine {
       yield { ...member, reason: this.#reasonOf(member, cause), cause, ...silence };
     }
     for (const death of this.#slotDeaths) {
-      if (memberInSlot(this.#configuration, death.slot) !== undefined) continue;
+      // What members fell silent is for the ring to say. One that left and ended is dead to the ring by evidence alone.
+      const member = memberInSlot(this.#configuration, death.slot);
+      if (member !== undefined && (death.cause === 'silence' || !sameMember(member, death))) continue;
       yield death.silentMs === undefined
         ? death
         : { ...death, silentMs: death.silentMs + now - this.#slotDeathsMs };
