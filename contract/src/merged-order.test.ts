@@ -135,6 +135,16 @@ describe('causes', () => {
     ]);
   });
 
+  it('of a candidacy are a leadership handed over, if nobody was asked for a pre-vote', () => {
+    const transfer = event({ kind: 'leader-transfer', at: a, lamport: 5, data: { term: 6, to: b } });
+    const stands = (lamport: number, phase: string) =>
+      event({ kind: 'election-started', at: b, lamport, data: { term: 6, phase } });
+    expect(described([transfer, stands(8, 'vote')])).toEqual([
+      `election-started ${b} < leader-transfer ${a}`,
+    ]);
+    expect(described([transfer, stands(3, 'pre-vote'), stands(8, 'vote')])).toEqual([]);
+  });
+
   it('are the same in whatever order reports come, if each origin’s events come as they happened', () => {
     const events = healing();
     const origins = [...new Set(events.map(originOf))];

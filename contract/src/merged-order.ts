@@ -51,6 +51,8 @@ export class Causes<E extends StampedEvent = StampedEvent> {
   readonly #known = new Map<string, E>();
   /** Effects whose cause has not come. */
   readonly #waiting = new Map<string, E[]>();
+  /** By term and candidate. */
+  readonly #preVotes = new Set<string>();
   readonly #begun = new Set<string>();
 
   /** The pairs that are known now and were not before. */
@@ -73,6 +75,13 @@ export class Causes<E extends StampedEvent = StampedEvent> {
 
   #causesNamed(event: E, origin: string): string[] {
     const names = causeNames(event, origin);
+    if (event.kind === 'election-started') {
+      const { term, phase } = event.data;
+      // Only whom the leader told to stand in its place does so without asking who would vote.
+      if (phase === 'vote' && !this.#preVotes.has(`${term} ${origin}`))
+        names.push(`transfer ${term} ${origin}`);
+      if (phase === 'pre-vote') this.#preVotes.add(`${term} ${origin}`);
+    }
     // A machine does nothing that is told of before it has joined.
     if (origin !== controlApiNode && !this.#begun.has(origin)) names.push(`joined ${origin}`);
     this.#begun.add(origin);
@@ -87,6 +96,8 @@ function nameOf({ kind, slot, generation, data }: StampedEvent, origin: string):
       return data.phase === 'vote' ? `candidacy ${data.term} ${origin}` : undefined;
     case 'elected':
       return `elected ${data.term} ${origin}`;
+    case 'leader-transfer':
+      return `transfer ${data.term} ${data.to}`;
     case 'lease-granted':
       return `lease ${data.term}`;
     case 'node-dead':
