@@ -459,6 +459,19 @@ describe('healing', () => {
     expect(await told()).toBeUndefined();
   });
 
+  it('counts no silence from before a machine joined, however long it took to boot', async () => {
+    const agents = await createServing();
+    const leader = agents['bootstrap-1']!;
+    await world.client(adminToken).addNode({ params, body: {} });
+    const slow = await world.agent('peer-3');
+    await reporting([leader, agents['peer-1']!, agents['peer-2']!], 30_000);
+    await slow.join();
+    await reporting([leader, agents['peer-1']!, agents['peer-2']!], 1_000);
+    leader.revision = '';
+    const { commands } = await leader.report();
+    expect(commands?.find((command) => command.kind === 'heed-deaths')?.silent).toBeUndefined();
+  });
+
   it('lets a held report go when a peer falls silent, and only those of the ring', async () => {
     const agents = await createServing();
     const [leader, peer, other] = ['bootstrap-1', 'peer-1', 'bootstrap-2'].map((slot) => agents[slot]!);

@@ -45,7 +45,12 @@ export function decideJoin(
   return {
     answer: undefined,
     changes: [
-      put.machine({ ...withoutReason(machine), state: 'joined', tokenSha256: request.tokenSha256 }),
+      put.machine({
+        ...withoutReason(machine),
+        state: 'joined',
+        tokenSha256: request.tokenSha256,
+        sinceMs: now,
+      }),
       ...changes,
     ],
     guards: ['about'],

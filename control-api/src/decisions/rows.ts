@@ -58,7 +58,7 @@ export interface MachineRow {
   readonly tokenSha256?: string;
   /** The runner's name of it. */
   readonly name?: string;
-  /** When the present attempt was decided or, later, launched. */
+  /** When the present attempt was decided, then launched, then joined. */
   readonly sinceMs: number;
   /** Its events up to this sequence are in the journal. */
   readonly eventsTaken: number;
