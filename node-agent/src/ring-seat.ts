@@ -97,17 +97,17 @@ export class RingSeat {
     if (next.version > (this.#configuration?.version ?? 0)) this.#configuration = next;
   }
 
-  /** Members' deaths are the ring's own concern; those of other slots, known or by silence, the leader only has redeployed. */
+  /** The ring hears of its members' deaths, and the leader of all: one that left it before it ended must be redeployed too. */
   heed(command: HeedDeaths): void {
-    const others: SlotDeath[] = [];
+    const deaths: SlotDeath[] = [];
     for (const { machine, evidence } of command.deaths) {
       if (machine.slot.startsWith('bootstrap-')) this.#ring?.observeDeath(machine, evidence);
-      else others.push({ ...machine, reason: evidence, cause: 'evidence' });
+      deaths.push({ ...machine, reason: evidence, cause: 'evidence' });
     }
     for (const { machine, silentMs } of command.silent ?? []) {
-      others.push({ ...machine, reason: 'the control API hears it no more', cause: 'silence', silentMs });
+      deaths.push({ ...machine, reason: 'the control API hears it no more', cause: 'silence', silentMs });
     }
-    this.#ring?.observeSlotDeaths(others);
+    this.#ring?.observeSlotDeaths(deaths);
   }
 
   /** To be told at each answer of the control API, and at each failure to get one. */
