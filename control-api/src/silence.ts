@@ -1,6 +1,9 @@
 /**
  * Which machines have fallen silent that no ring probes. Their reports are to the control API what answers to
  * probes are to the ring: one that misses them for the grace is told to the leader, which has it replaced.
+ *
+ * Nobody else is asked, as a ring would. So where most are silent at once it is taken for a trouble of the network,
+ * or of the host that they share, and waited until they must have ended themselves.
  */
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Silent } from './decisions/commands.ts';
@@ -8,6 +11,8 @@ import { latenessMs } from './hearing.ts';
 import type { Liveness } from './liveness.ts';
 
 const none: readonly Silent[] = [];
+/** Fewer may all be silent by chance. */
+const fewestForMost = 4;
 
 export class Silence {
   readonly #liveness: Liveness;
@@ -24,19 +29,24 @@ export class Silence {
 
   /** Looks again. Silence is counted from `silenceSinceMs` at most. True if others are silent now. */
   look(record: ClusterRecord, silenceSinceMs: number, now: number): boolean {
-    const { graceMs, heal } = record.about.spec;
+    const { graceMs, heal, orphanMs } = record.about.spec;
     const patienceMs = graceMs + latenessMs(record);
-    const silent: Silent[] = [];
+    let silent: Silent[] = [];
+    let candidates = 0;
     // By machines and not by slots: there may be ten thousand, and this is looked at four times a second.
     for (const machine of record.machines.values()) {
       if (machine.state !== 'joined' && machine.state !== 'serving') continue;
       const slot = record.slots.get(machine.slot);
       if (slot?.generation !== machine.generation || slot.leaving) continue;
       if (slot.role === 'bootstrap' || !heal.includes(slot.role)) continue;
+      candidates += 1;
       const heardAtMs = this.#liveness.of(record.uid, machine)?.atMs ?? machine.sinceMs;
       const sinceMs = Math.max(heardAtMs, silenceSinceMs);
       if (now - sinceMs <= patienceMs) continue;
       silent.push({ slot: slot.slot, generation: slot.generation, sinceMs });
+    }
+    if (candidates >= fewestForMost && silent.length * 2 > candidates) {
+      silent = silent.filter(({ sinceMs }) => now - sinceMs > Math.max(orphanMs, patienceMs));
     }
     const before = this.of(record);
     const same =
