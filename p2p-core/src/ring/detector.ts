@@ -78,6 +78,7 @@ export class Detector {
   readonly #connectForEvidence: boolean;
   readonly #prober: Prober;
   readonly #news: Dissemination;
+  /** By slot, of which the ring has one generation. */
   #peers = new Map<string, Peer>();
   /** Of them, those that are suspect or dead. */
   readonly #doubtful = new Set<Peer>();
@@ -116,13 +117,12 @@ export class Detector {
   configure(configuration: RingConfiguration): void {
     const peers = new Map<string, Peer>();
     for (const member of successorsOf(configuration, this.#self)) {
-      const key = formatMember(member);
-      const held = this.#peers.get(key);
+      const held = this.#peer(member);
       if (held !== undefined) held.address = member.address;
-      peers.set(key, held ?? newPeer(member));
+      peers.set(member.slot, held ?? newPeer(member));
     }
-    for (const [key, peer] of this.#peers) {
-      if (peers.has(key)) continue;
+    for (const [slot, peer] of this.#peers) {
+      if (peers.get(slot) === peer) continue;
       this.#doubtful.delete(peer);
       this.#news.forget(peer.id);
     }
@@ -173,7 +173,7 @@ export class Detector {
 
   /** An authentic message of `from` has come, with `claims`. Call before its own content is looked at. */
   heard(now: number, from: MemberId, claims: readonly Claim[]): DetectorOutput[] {
-    const peer = this.#peers.get(formatMember(from));
+    const peer = this.#peer(from);
     if (peer !== undefined) {
       if (this.#heardMs === Number.NEGATIVE_INFINITY) this.#sendSync(now, peer);
       this.#heardMs = now;
@@ -185,7 +185,7 @@ export class Detector {
 
   receive(now: number, from: MemberId, message: RingMessage): DetectorOutput[] {
     if (this.#left) return [];
-    const peer = this.#peers.get(formatMember(from));
+    const peer = this.#peer(from);
     switch (message.kind) {
       case 'ping':
         this.#send(from, { kind: 'ack', seq: message.seq });
@@ -194,12 +194,12 @@ export class Detector {
         if (peer !== undefined) this.#prober.acknowledged(now, peer, message.seq);
         break;
       case 'ping-request': {
-        const target = this.#peers.get(formatMember(message.member));
+        const target = this.#peer(message.member);
         if (target !== undefined) this.#prober.relay(now, from, message.seq, target);
         break;
       }
       case 'vouch': {
-        const target = this.#peers.get(formatMember(message.member));
+        const target = this.#peer(message.member);
         if (target !== undefined && this.#prober.vouched(target, message.seq)) notSilent(target, now);
         break;
       }
@@ -218,7 +218,7 @@ export class Detector {
    * member never heard, or heard since that time: a refused connection.
    */
   observeDeath(now: number, member: MemberId, startedMs?: number): DetectorOutput[] {
-    const peer = this.#peers.get(formatMember(member));
+    const peer = this.#peer(member);
     if (peer === undefined || peer.standing === 'dead' || peer.standing === 'left') return [];
     if (startedMs !== undefined && (!peer.known || peer.lastHeardMs >= startedMs)) return [];
     peer.known = true;
@@ -241,10 +241,10 @@ export class Detector {
   /** What a message to `to` carries: what `to` must refute, what its sender says of itself, and news. */
   gossip(now: number, to: MemberId, about?: MemberId): Claim[] {
     const claims: Claim[] = [];
-    const recipient = this.#peers.get(formatMember(to));
+    const recipient = this.#peer(to);
     if (recipient !== undefined && recipient.standing !== 'alive') claims.push(this.#claimOf(now, recipient));
     if (this.#left) claims.push(this.#ownClaim());
-    const subject = about && this.#peers.get(formatMember(about));
+    const subject = about && this.#peer(about);
     if (subject !== undefined && subject !== recipient) claims.push(this.#claimOf(now, subject));
     if (this.#news.isEmpty) return claims;
     let room = GOSSIP_BYTES;
@@ -255,12 +255,12 @@ export class Detector {
   /** Undefined for who is not a member; this node itself is alive until it leaves. */
   standingOf(member: MemberId): Standing | undefined {
     if (sameMember(member, this.#self)) return this.#left ? 'left' : 'alive';
-    return this.#peers.get(formatMember(member))?.standing;
+    return this.#peer(member)?.standing;
   }
 
   /** Whether `member` was ever heard, by this node or another. */
   knows(member: MemberId): boolean {
-    return this.#peers.get(formatMember(member))?.known === true;
+    return this.#peer(member)?.known === true;
   }
 
   /** Every other member, as held now, in ring order. */
@@ -281,6 +281,11 @@ export class Detector {
         yield { member: peer.id, cause: 'silence', silentMs };
       }
     }
+  }
+
+  #peer({ slot, generation }: MemberId): Peer | undefined {
+    const peer = this.#peers.get(slot);
+    return peer?.id.generation === generation ? peer : undefined;
   }
 
   // ---- probes
@@ -372,7 +377,7 @@ export class Detector {
       this.#answerForSelf(now, claim);
       return;
     }
-    const peer = this.#peers.get(formatMember(claim.member));
+    const peer = this.#peer(claim.member);
     if (peer === undefined) return;
     peer.known = true;
     if (claim.standing === 'suspect' || claim.standing === 'silent') this.#accused(now, peer, claim);

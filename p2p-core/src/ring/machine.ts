@@ -99,6 +99,7 @@ export type DropCause = DropReason | 'unknown-member' | 'old-generation' | 'not-
 
 /** What is remembered of a member's datagrams. */
 interface Correspondent {
+  readonly generation: number;
   readonly window: ReplayWindow;
   /** Of the configuration that it had adopted when it was heard last. */
   version: number;
@@ -124,6 +125,7 @@ export class RingMachine {
   readonly #healer: Healer;
   readonly #lamport: LamportClock;
   readonly #timing: RingTiming;
+  /** By slot. */
   readonly #correspondents = new Map<string, Correspondent>();
   readonly #evidence = new Map<string, string>();
   readonly #dropped: Record<DropCause, number> = {
@@ -319,7 +321,7 @@ export class RingMachine {
 
   /** A voter, alive, with the newest configuration heard of, and of these the nearest. */
   #successor(): MemberId | undefined {
-    const versionOf = (member: MemberId) => this.#correspondents.get(formatMember(member))?.version ?? -1;
+    const versionOf = (member: MemberId) => this.#correspondents.get(member.slot)?.version ?? -1;
     const farMs = Number.MAX_VALUE;
     const distanceMs = (member: MemberId) => this.#detector.roundTrips.averageMs(member) ?? farMs;
     const fit = this.#configuration.members.filter(
@@ -404,11 +406,11 @@ export class RingMachine {
   }
 
   #correspondent(member: MemberId): Correspondent {
-    const key = formatMember(member);
-    let correspondent = this.#correspondents.get(key);
-    if (correspondent === undefined) {
-      correspondent = { window: new ReplayWindow(), version: -1 };
-      this.#correspondents.set(key, correspondent);
+    const { slot, generation } = member;
+    let correspondent = this.#correspondents.get(slot);
+    if (correspondent?.generation !== generation) {
+      correspondent = { generation, window: new ReplayWindow(), version: -1 };
+      this.#correspondents.set(slot, correspondent);
     }
     return correspondent;
   }
@@ -430,7 +432,9 @@ export class RingMachine {
     if (!replacesConfiguration(this.#configuration, next)) return;
     this.#configuration = next;
     const kept = new Set(next.members.map(formatMember));
-    for (const key of this.#correspondents.keys()) if (!kept.has(key)) this.#correspondents.delete(key);
+    for (const slot of this.#correspondents.keys()) {
+      if (memberInSlot(next, slot) === undefined) this.#correspondents.delete(slot);
+    }
     for (const key of this.#evidence.keys()) if (!kept.has(key)) this.#evidence.delete(key);
     this.#emit(now, { type: 'configuration-adopted', version: next.version });
     this.#detector.configure(next);
