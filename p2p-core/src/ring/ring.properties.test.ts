@@ -48,6 +48,9 @@ function splitTerms(seed: number, planted: Planted = {}, replacing = true): numb
         const member = world.node(target).id;
         if (slot !== target) world.tell(slot, { type: 'death-observed', member, evidence: 'said so' });
       }
+    } else if (what < 0.98) {
+      // A leader hands over; who has left comes back only after a crash.
+      world.tell(world.leader() ?? pick(), { type: 'leave' });
     } else if (replacing) world.replace(pick(), highestTerm(world));
   }
   return [...world.elected].filter(([, who]) => who.size > 1).map(([term]) => term);

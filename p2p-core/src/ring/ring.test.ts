@@ -141,6 +141,25 @@ describe('a ring on loopback', () => {
     expect(rings.get(next.slot)!.status()).toMatchObject({ role: 'leader', leading: true, term: lease.term });
   });
 
+  it('hands the leadership over when its leader leaves, which waits for it, and others leave at once', async () => {
+    for (const slot of ['a', 'b', 'c']) await enter(slot);
+    const first = await seen((event) => event.type === 'lease-granted');
+    for (const slot of ['a', 'b', 'c']) {
+      await seen((event, by) => by === slot && event.type === 'leader-changed' && event.leader !== undefined);
+    }
+    await rings.get(first.slot)!.leave();
+    const transfer = events.find(({ event }) => event.type === 'leader-transfer')!;
+    expect(transfer.slot).toBe(first.slot);
+    const elected = events.filter(({ event }) => event.type === 'elected').at(-1)!;
+    expect(elected.slot).not.toBe(first.slot);
+    expect(asked).toEqual([]);
+    const last = ['a', 'b', 'c'].find((slot) => slot !== first.slot && slot !== elected.slot)!;
+    await rings.get(last)!.leave();
+    await rings.get(last)!.leave();
+    await rings.get(last)!.close();
+    await rings.get(last)!.leave();
+  });
+
   it('drops datagrams under another key, and counts them', async () => {
     const ring = await enter('a');
     const stranger = await host.net.bindUdp({ host: '127.0.0.1', port: 0 }, () => {});
