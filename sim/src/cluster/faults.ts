@@ -45,6 +45,7 @@ const kinds: readonly (readonly [weight: number, draw: Draw])[] = [
   [20, drawTwoLeaders],
   [14, drawRebootAfterVote],
   [8, drawCrashLoop],
+  [8, drawStray],
 ];
 const totalWeight = kinds.reduce((total, [weight]) => total + weight, 0);
 
@@ -184,11 +185,16 @@ function drawStoreOutage(random: RandomStream): Drawn {
 
 /** Of use only while something is launched: so something dies. */
 function drawLauncherOutage(random: RandomStream, slots: readonly string[]): Drawn {
-  const way = random.chance(0.5) ? 'fail' : 'unknown';
+  const way = (['fail', 'unknown', 'late'] as const)[Math.floor(random.float() * 3)]!;
   return [
     ...lasting({ kind: 'launcher-outage', way, forMs: duration(random, 2_000, 30_000) }),
     ...drawCrash(random, slots),
   ];
+}
+
+/** A zombie that nobody can stop: it ends itself when it is told that it is over, or goes on until it is followed. */
+function drawStray(random: RandomStream, slots: readonly string[]): Drawn {
+  return lasting({ kind: 'stray', nodes: [drawSlot(random, slots)], forMs: duration(random, 1_000, 60_000) });
 }
 
 function drawReboot(random: RandomStream, slots: readonly string[]): Drawn {

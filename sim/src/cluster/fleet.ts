@@ -80,8 +80,11 @@ type Entry = { -readonly [K in keyof FleetMachine]: FleetMachine[K] } & {
   agent: Agent | undefined;
 };
 
-/** Whether the runner fails what it is asked, or does it and loses the answer to launches. */
-export type OutageWay = 'fail' | 'unknown';
+/**
+ * Whether the runner fails what it is asked; or does it and loses the answer to launches; or loses that, and does
+ * it much later, and twice.
+ */
+export type OutageWay = 'fail' | 'unknown' | 'late';
 
 const keptLogLines = 200;
 const spareNetwork = '10.200';
@@ -168,6 +171,14 @@ export class Fleet {
     return entry;
   }
 
+  /** The launch arrives late, and once more after that, as of a client that tried again without being asked to. */
+  launchLate(request: LaunchRequest): void {
+    const firstMs = this.random.between(200, 10_000);
+    for (const afterMs of [firstMs, firstMs + this.random.between(0, 10_000)]) {
+      this.#world.at(this.nowMs + afterMs, () => this.launch(request));
+    }
+  }
+
   /** From now on the token will have no machine, if it has none that booted. Says which it is. */
   callOff(token: string): FleetMachine | 'called-off' {
     const known = this.#byToken.get(token);
@@ -207,6 +218,16 @@ export class Fleet {
     entry.agent = undefined;
     if (disk === 'lose') this.eraseDisk(entry.address);
     this.#world.at(this.nowMs + downMs, () => this.#boot(entry));
+  }
+
+  /**
+   * The runner loses sight of a machine: it says that it ended, and can do nothing more to it. It runs on, until it
+   * ends itself or the next machine is given its address, without which nobody hears of it any more.
+   */
+  stray(machine: FleetMachine): void {
+    const entry = this.#entry(machine);
+    if (entry.state !== 'alive') return;
+    this.#exited(entry, 'terminated, says the runner');
   }
 
   /** What the machine at an address is like when nothing is done to it. */

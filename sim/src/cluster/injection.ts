@@ -24,6 +24,11 @@ export type SurroundingsFault =
       readonly downMs: number;
       readonly when: 'now' | 'next-write';
     }
+  /**
+   * The runner takes machines for ended that run on, out of its reach; so long they are cut off from the control
+   * API too, which cannot tell them that they are over, and not from the ring.
+   */
+  | { readonly kind: 'stray'; readonly nodes: readonly string[]; readonly forMs: number }
   /** What nodes ask of the control API is done, but they are not told; of leases they are. */
   | { readonly kind: 'lost-answers'; readonly nodes: readonly string[]; readonly forMs: number };
 
@@ -83,6 +88,13 @@ export class Injection {
       case 'reboot':
         for (const node of this.#places(fault.nodes)) this.#reboot(node, fault);
         break;
+      case 'stray': {
+        const places = this.#places(fault.nodes);
+        const { forMs } = fault;
+        this.#partition({ kind: 'partition', nodes: places, from: [controlApiNode], way: 'both', forMs });
+        for (const place of places) this.#stray(place);
+        break;
+      }
       case 'lost-answers':
         for (const node of this.#places(fault.nodes)) cluster.wire.loseAnswers(node, fault.forMs);
         break;
@@ -113,6 +125,11 @@ export class Injection {
   #crash(place: string, power: boolean): void {
     if (place === controlApiNode) this.#cluster.crashControl();
     else this.#cluster.crash(place, power ? 'machine' : 'process');
+  }
+
+  #stray(slot: string): void {
+    const machine = this.#cluster.machineIn(slot);
+    if (machine !== undefined) this.#cluster.fleet.stray(machine);
   }
 
   #pause(place: string, forMs: number): void {

@@ -61,6 +61,10 @@ export class SimLauncher implements Launcher {
     await this.#answer();
     if (this.#fleet.isOut('fail')) throw notLaunched(ref, 'the runner does not answer');
     if (fate < launchFailureRate) throw notLaunched(ref, 'the runner has no room just now');
+    if (this.#fleet.isOut('late')) {
+      this.#fleet.launchLate(request);
+      throw notLaunched(ref, 'the answer was lost');
+    }
     const machine = this.#fleet.launch(request);
     if (machine === 'called-off') {
       throw new LaunchError('called-off', `${ref.slot}@${ref.generation} was stopped before it was launched`);
