@@ -41,7 +41,7 @@ export class RoundTrips {
 
   /** When an answer of `member` is overdue, from 50 to 450 ms after it was asked for. */
   timeoutMs(member: MemberId): number {
-    const waitMs = this.#waitMs(member);
+    const waitMs = this.#waitMs(member, LEAST_MARGIN_MS);
     if (waitMs === undefined) return this.#defaultTimeoutMs;
     return Math.min(MOST_TIMEOUT_MS, Math.max(LEAST_TIMEOUT_MS, waitMs));
   }
@@ -55,7 +55,7 @@ export class RoundTrips {
   quorumMs(members: Iterable<MemberId>, count: number): number | undefined {
     const waits: number[] = [];
     for (const member of members) {
-      const waitMs = this.#waitMs(member);
+      const waitMs = this.#waitMs(member, 0);
       if (waitMs !== undefined) waits.push(waitMs);
     }
     return waits.sort((a, b) => a - b)[count - 1];
@@ -66,8 +66,8 @@ export class RoundTrips {
     for (const key of this.#estimates.keys()) if (!members.has(key)) this.#estimates.delete(key);
   }
 
-  #waitMs(member: MemberId): number | undefined {
+  #waitMs(member: MemberId, leastMarginMs: number): number | undefined {
     const held = this.#estimates.get(formatMember(member));
-    return held && held.averageMs + Math.max(LEAST_MARGIN_MS, SPREADS * held.spreadMs);
+    return held && held.averageMs + Math.max(leastMarginMs, SPREADS * held.spreadMs);
   }
 }
