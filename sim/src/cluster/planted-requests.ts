@@ -136,7 +136,7 @@ function answering(path: string, bend: (answer: Loose, request: Loose) => Loose)
     const asked = await request.clone().json();
     const response = await handler(request, remote);
     if (!response.ok) return response;
-    return Response.json(bend(await response.json(), asked), { status: response.status });
+    return withBody(response, bend(await response.json(), asked));
   };
 }
 
@@ -168,5 +168,13 @@ async function rewritten(request: Request, { authorization, body }: Forged): Pro
 async function asIfOf(response: Response, term: number): Promise<Response> {
   if (!response.ok) return response;
   const answer = (await response.json()) as { granted: boolean };
-  return Response.json(answer.granted ? { ...answer, term } : answer, { status: response.status });
+  return withBody(response, answer.granted ? { ...answer, term } : answer);
+}
+
+/** The same answer, Lamport time and all, with another body. */
+function withBody(response: Response, body: unknown): Response {
+  const { status } = response;
+  const headers = new Headers(response.headers);
+  headers.delete('content-length');
+  return Response.json(body, { status, headers });
 }
