@@ -18,6 +18,8 @@ session = lt.session({
     # On loopback all nodes share an address, which on the Internet would be suspicious.
     'dht_restrict_routing_ips': False, 'dht_restrict_search_ips': False, 'dht_ignore_dark_internet': False,
     'dht_enforce_node_id': False, 'dht_prefer_verified_node_ids': False,
+    # More than 5 messages a second of one address for 10 s, which here is all nodes, would be blocked for 5 minutes.
+    'dht_block_ratelimit': 1000,
 })
 
 
