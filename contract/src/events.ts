@@ -16,6 +16,7 @@ export const eventKinds = [
   'node-serving',
   'node-dead',
   'node-stopped',
+  'spare-assigned',
   'lease-granted',
   'lease-refused',
   'redeployment-accepted',
