@@ -147,9 +147,10 @@ export class Election {
     this.#configuration = configuration;
     const admittedAtTerm = this.#me?.admittedAtTerm ?? 0;
     if (admittedAtTerm > this.#term) this.#adoptTerm(now, admittedAtTerm);
-    if (this.#role === 'leader' && !this.#isVoter) this.#follow(now);
+    if (this.#role !== 'follower' && !this.#isVoter) this.#follow(now);
     if (this.#leader !== undefined && findMember(configuration, this.#leader) === undefined)
       this.#vacate(now);
+    this.#recount(now);
     return this.#take();
   }
 
@@ -453,6 +454,18 @@ export class Election {
 
   #count(now: number, voter: MemberId): void {
     this.#grants.add(formatMember(voter));
+    this.#concludeRound(now);
+  }
+
+  /** Of those who are voters now: a slot must not be counted twice, by a generation that is over and by the next. */
+  #recount(now: number): void {
+    const voters = this.#configuration.members.filter(({ voter }) => voter).map(formatMember);
+    this.#grants = new Set(voters.filter((voter) => this.#grants.has(voter)));
+    this.#answered = new Set(voters.filter((voter) => this.#answered.has(voter)));
+    this.#concludeRound(now);
+  }
+
+  #concludeRound(now: number): void {
     if (this.#grants.size < majorityOf(this.#configuration)) return;
     if (this.#role === 'pre-candidate') this.#campaign(now);
     else if (this.#role === 'candidate') {
