@@ -4,6 +4,7 @@
  */
 import { soakChaos } from './chaos.ts';
 import { soakModel } from './model.ts';
+import { soakRing } from './ring.ts';
 import { soakSim } from './sim.ts';
 
 interface Search {
@@ -24,6 +25,12 @@ const searches: Readonly<Record<string, Search>> = {
     what: "every state of small worlds of the control API's decisions",
     options: '[--world NAME] [--most STATES]',
     run: soakModel,
+  },
+  ring: {
+    what: 'rings of the living in bad weather: nobody is to be called dead',
+    options:
+      '[--hours NODE-HOURS] [--weather loss|pauses|starved] [--members 5,20,100] [--jobs N] [--from SEED]',
+    run: soakRing,
   },
   chaos: {
     what: 'kill, pause and cut off real processes, and measure how they heal',
