@@ -5,6 +5,7 @@
  * makes a launcher of its own.
  */
 import {
+  type AssignedDirectories,
   LaunchError,
   type LaunchedMachine,
   type Launcher,
@@ -75,6 +76,23 @@ export class SimLauncher implements Launcher {
     if (machine.evidence === 'called off') throw new LaunchError('called-off', 'it was called off meanwhile');
     if (machine.state === 'exited') this.#tellExit(machine);
     return { machine: ref, name: machine.name };
+  }
+
+  async assign(spare: MachineRef, request: LaunchRequest): Promise<AssignedDirectories> {
+    const { unknownOutcomeRate = 0 } = this.#fleet.options;
+    const fate = this.#fleet.random.float();
+    await this.#answer();
+    if (this.#fleet.isOut('fail')) throw notLaunched(request.machine, 'the runner does not answer');
+    const directories = this.#fleet.assign(spare.token, request);
+    if (directories === undefined) {
+      throw new LaunchError(
+        'called-off',
+        `${spare.slot}@${spare.generation} cannot be assigned: it is gone, or another slot’s`,
+      );
+    }
+    const isLost = fate < unknownOutcomeRate || this.#fleet.isOut('unknown') || this.#fleet.isOut('late');
+    if (isLost) throw notLaunched(request.machine, 'the answer was lost');
+    return directories;
   }
 
   async stop(ref: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
