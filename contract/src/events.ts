@@ -17,6 +17,7 @@ export const eventKinds = [
   'node-dead',
   'node-stopped',
   'spare-assigned',
+  'spare-given-up',
   'lease-granted',
   'lease-refused',
   'redeployment-accepted',

@@ -108,6 +108,15 @@ export async function createControlApi(
     silence,
     wakeups,
     surroundings: () => faults.surroundings,
+    configFor: (record, { slot, generation, attempt, directories }) => ({
+      ...configFor(
+        host,
+        options,
+        record,
+        machineRef(compute, { clusterUid: record.uid, slot, generation, attempt }),
+      ),
+      ...directories!,
+    }),
     hash,
   });
   const streams = { clock, journal, liveness, wakeups, now: () => clusters.now() };
