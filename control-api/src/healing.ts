@@ -7,6 +7,7 @@ import { isHeld } from './decisions/lease.ts';
 import { decideRedeployNode } from './decisions/operator.ts';
 import { decideRedeployment, type RedeploymentAsk } from './decisions/redeployment.ts';
 import { machineKey, type RedeploymentRow } from './decisions/rows.ts';
+import { decideSpareSilent } from './decisions/spare-renewal.ts';
 import { decideWatchdog, watchdogHolder } from './decisions/watchdog.ts';
 import { Hearing } from './hearing.ts';
 import type { Liveness } from './liveness.ts';
@@ -19,7 +20,7 @@ const tickMs = 250;
 const heardIntervals = 2;
 
 /** What the control API itself knows of a machine that is to be replaced. */
-type Observed = Pick<RedeploymentAsk, 'heard' | 'heardAgoMs' | 'drainMs' | 'reportedTerm'>;
+type Observed = Pick<RedeploymentAsk, 'heard' | 'heardAgoMs' | 'drainMs' | 'reportedTerm' | 'sparesHeard'>;
 type Asked = Omit<RedeploymentAsk, keyof Observed>;
 
 export interface HealingComponents {
@@ -85,7 +86,15 @@ export class Healing {
       ...(heardAgoMs === undefined ? {} : { heardAgoMs }),
       drainMs: this.#drainMs,
       reportedTerm: this.reportedTerm(record),
+      ...this.#sparesHeard(record, now),
     };
+  }
+
+  #sparesHeard({ uid, about }: ClusterRecord, now: number): Pick<Observed, 'sparesHeard'> {
+    const { spares, reportIntervalMs } = about.spec;
+    if (spares === 0) return {};
+    const sinceMs = now - heardIntervals * reportIntervalMs;
+    return { sparesHeard: this.#components.liveness.heardSince(uid, 'spare', sinceMs) };
   }
 
   /** The highest term that a bootstrap node has reported. */
@@ -115,6 +124,9 @@ export class Healing {
     const { clusters, silence, wakeups } = this.#components;
     const { sinceMs, silenceSinceMs } = this.#hearing.of(record, clusters.now());
     if (silence.look(record, silenceSinceMs, clusters.now())) wakeups.wake(silenceTopic(record.uid));
+    for (const spare of silence.sparesOf(record)) {
+      await clusters.transact(record, (state, now) => decideSpareSilent(state, spare, now));
+    }
     const order = await clusters.transact(record, (state, now) => {
       const silent = this.#silent(record, silenceSinceMs, now);
       return decideWatchdog(state, silent, Math.max(sinceMs, this.#ledMs(record, now)), now);
