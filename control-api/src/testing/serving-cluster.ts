@@ -1,7 +1,7 @@
 /** A cluster's rows as they are once all is well: what tests of decisions begin with. */
 import { ClusterSpec } from '@skep/contract';
 import { ClusterRecord } from '../cluster-record.ts';
-import { decideCreateCluster } from '../decisions/cluster-creation.ts';
+import { decideCreateCluster, slotCount } from '../decisions/cluster-creation.ts';
 import type { Decision } from '../decisions/decision.ts';
 import { decideLease } from '../decisions/lease.ts';
 import { decideLaunched } from '../decisions/machine-life.ts';
@@ -14,10 +14,10 @@ export function apply<A>(state: ClusterRecord, decision: Decision<A>): A {
   return decision.answer;
 }
 
-/** Three bootstrap nodes and two peers, all serving, led by bootstrap-1@1 in term 5. */
+/** Three bootstrap nodes, two peers and the spares asked for, all serving, led by bootstrap-1@1 in term 5. */
 export function serving(overrides: object = {}): ClusterRecord {
   const spec = ClusterSpec.parse({ name: 'bees', bootstrap: 3, peers: 2, ...overrides });
-  const addresses = Array.from({ length: 5 }, (_, index) => ({
+  const addresses = Array.from({ length: slotCount(spec) }, (_, index) => ({
     listen: { host: `127.77.0.${index + 1}`, port: 100 + index * 3 },
     ringPort: 101 + index * 3,
     healthPort: 102 + index * 3,
