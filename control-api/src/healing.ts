@@ -1,4 +1,7 @@
-/** Redeployment as leaders and the watchdog ask for it, and the watchdog itself: a timer over pure decisions. */
+/**
+ * Redeployment as leaders and the watchdog ask for it, and the watchdog itself: a timer over pure decisions, which
+ * looks at once where the evidence of a death shows that a majority is lost.
+ */
 import type { Clock, Timer } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
@@ -8,7 +11,7 @@ import { decideRedeployNode } from './decisions/operator.ts';
 import { decideRedeployment, type RedeploymentAsk } from './decisions/redeployment.ts';
 import { machineKey, type RedeploymentRow } from './decisions/rows.ts';
 import { decideSpareSilent } from './decisions/spare-renewal.ts';
-import { decideWatchdog, watchdogHolder } from './decisions/watchdog.ts';
+import { decideWatchdog, lostVoters, watchdogHolder } from './decisions/watchdog.ts';
 import { Hearing } from './hearing.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
@@ -36,10 +39,15 @@ export class Healing {
   readonly #drainMs: number;
   readonly #onTrouble: (message: string) => void;
   readonly #busy = new Set<ClusterRecord>();
+  /** To be looked at once more as soon as the look that is under way is over. */
+  readonly #again = new Set<ClusterRecord>();
+  /** Voters that were dead by evidence when last a row changed. */
+  readonly #lost = new WeakMap<ClusterRecord, number>();
   readonly #hearing: Hearing;
   /** When a node, and not the watchdog, was last seen to lead. */
   readonly #ledAtMs = new WeakMap<ClusterRecord, number>();
   #timer: Timer | undefined;
+  #unsubscribe: () => void = () => undefined;
 
   constructor(
     components: HealingComponents,
@@ -52,11 +60,15 @@ export class Healing {
   }
 
   start(): void {
-    this.#hearing.start(this.#components.clusters.now());
+    const { clusters } = this.#components;
+    this.#hearing.start(clusters.now());
+    this.#unsubscribe = clusters.onChange((record) => this.#onChange(record));
     this.#tick();
   }
 
   stop(): void {
+    this.#unsubscribe();
+    this.#again.clear();
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -108,16 +120,32 @@ export class Healing {
   #tick(): void {
     this.#timer = this.#components.clock.setTimer(tickMs, () => this.#tick());
     this.#hearing.tick(this.#components.clusters.now(), tickMs);
-    for (const record of this.#components.clusters.all()) {
-      if (this.#busy.has(record)) continue;
-      this.#busy.add(record);
-      this.#watch(record)
-        .catch((error) => {
-          const expected = error instanceof ProblemError;
-          if (!expected) this.#onTrouble(`the watchdog could not act: ${String(error)}`);
-        })
-        .finally(() => this.#busy.delete(record));
-    }
+    for (const record of this.#components.clusters.all()) this.#look(record);
+  }
+
+  /** A look for each death, not for each change: what the watchdog does changes rows too. */
+  #onChange(record: ClusterRecord): void {
+    if (record.ended) return;
+    const { lost, canElect } = lostVoters(record);
+    const before = this.#lost.get(record) ?? 0;
+    this.#lost.set(record, lost);
+    if (lost <= before || canElect) return;
+    if (this.#busy.has(record)) this.#again.add(record);
+    else this.#look(record);
+  }
+
+  #look(record: ClusterRecord): void {
+    if (this.#busy.has(record)) return;
+    this.#busy.add(record);
+    this.#watch(record)
+      .catch((error) => {
+        const expected = error instanceof ProblemError;
+        if (!expected) this.#onTrouble(`the watchdog could not act: ${String(error)}`);
+      })
+      .finally(() => {
+        this.#busy.delete(record);
+        if (this.#again.delete(record)) this.#look(record);
+      });
   }
 
   async #watch(record: ClusterRecord): Promise<void> {
