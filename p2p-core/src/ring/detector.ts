@@ -70,6 +70,9 @@ const SPREAD = 3;
 /** Pings of a leader's last call, in this time before the grace is over. */
 const LAST_CALL_PINGS = 8;
 const LAST_CALL_MS = 1_000;
+const NOTHING: readonly DetectorOutput[] = [];
+const NO_DEATHS: readonly Death[] = [];
+const NO_CLAIMS: readonly Claim[] = [];
 
 export class Detector {
   readonly #self: MemberId;
@@ -145,10 +148,10 @@ export class Detector {
   }
 
   /** `acting`: this node leads, and its lease is good. */
-  wake(now: number, acting: boolean): DetectorOutput[] {
-    if (this.#left) return [];
+  wake(now: number, acting: boolean): readonly DetectorOutput[] {
+    if (this.#left) return NOTHING;
     this.#acting = acting;
-    this.#prober.wake(now, this.#suspects());
+    this.#prober.wake(now);
     this.#judge(now);
     if (this.#acting) for (const peer of this.#doubtful) this.#callLast(now, peer);
     if (now >= this.#nextSyncMs) this.#sync(now);
@@ -156,8 +159,8 @@ export class Detector {
   }
 
   /** This node stood still for `awayMs`: shifts every measure of others' silence, and tells that it is back. */
-  wasAway(now: number, awayMs: number): DetectorOutput[] {
-    if (this.#left) return [];
+  wasAway(now: number, awayMs: number): readonly DetectorOutput[] {
+    if (this.#left) return NOTHING;
     this.#prober.forgive(now, awayMs);
     for (const peer of this.#peers.values()) {
       peer.lastHeardMs = Math.min(now, peer.lastHeardMs + awayMs);
@@ -172,7 +175,7 @@ export class Detector {
   }
 
   /** An authentic message of `from` has come, with `claims`. Call before its own content is looked at. */
-  heard(now: number, from: MemberId, claims: readonly Claim[]): DetectorOutput[] {
+  heard(now: number, from: MemberId, claims: readonly Claim[]): readonly DetectorOutput[] {
     const peer = this.#peer(from);
     if (peer !== undefined) {
       if (this.#heardMs === Number.NEGATIVE_INFINITY) this.#sendSync(now, peer);
@@ -183,8 +186,8 @@ export class Detector {
     return this.#take();
   }
 
-  receive(now: number, from: MemberId, message: RingMessage): DetectorOutput[] {
-    if (this.#left) return [];
+  receive(now: number, from: MemberId, message: RingMessage): readonly DetectorOutput[] {
+    if (this.#left) return NOTHING;
     const peer = this.#peer(from);
     switch (message.kind) {
       case 'ping':
@@ -217,17 +220,17 @@ export class Detector {
    * Positive evidence that `member` has died. `startedMs` is given for evidence that means nothing of a
    * member never heard, or heard since that time: a refused connection.
    */
-  observeDeath(now: number, member: MemberId, startedMs?: number): DetectorOutput[] {
+  observeDeath(now: number, member: MemberId, startedMs?: number): readonly DetectorOutput[] {
     const peer = this.#peer(member);
-    if (peer === undefined || peer.standing === 'dead' || peer.standing === 'left') return [];
-    if (startedMs !== undefined && (!peer.known || peer.lastHeardMs >= startedMs)) return [];
+    if (peer === undefined || peer.standing === 'dead' || peer.standing === 'left') return NOTHING;
+    if (startedMs !== undefined && (!peer.known || peer.lastHeardMs >= startedMs)) return NOTHING;
     peer.known = true;
     this.#change(now, peer, peer.incarnation, 'dead');
     return this.#take();
   }
 
   /** Tells all at once what would else ride on the next messages to them. */
-  tell(): DetectorOutput[] {
+  tell(): readonly DetectorOutput[] {
     // Who is leaving waits to hear that another leads.
     this.#tell([...this.#peers.values()].filter((peer) => isUp(peer) || peer.standing === 'left'));
     return this.#take();
@@ -239,9 +242,11 @@ export class Detector {
   }
 
   /** What a message to `to` carries: what `to` must refute, what its sender says of itself, and news. */
-  gossip(now: number, to: MemberId, about?: MemberId): Claim[] {
-    const claims: Claim[] = [];
+  gossip(now: number, to: MemberId, about?: MemberId): readonly Claim[] {
     const recipient = this.#peer(to);
+    if (recipient?.standing === 'alive' && !this.#left && about === undefined && this.#news.isEmpty)
+      return NO_CLAIMS;
+    const claims: Claim[] = [];
     if (recipient !== undefined && recipient.standing !== 'alive') claims.push(this.#claimOf(now, recipient));
     if (this.#left) claims.push(this.#ownClaim());
     const subject = about && this.#peer(about);
@@ -273,14 +278,17 @@ export class Detector {
   }
 
   /** The members to be redeployed: dead by evidence, or by a silence in which this node's last call was in vain too. */
-  *deaths(now: number): Iterable<Death> {
+  deaths(now: number): readonly Death[] {
+    if (this.#doubtful.size === 0) return NO_DEATHS;
+    const deaths: Death[] = [];
     for (const peer of this.#doubtful) {
-      if (peer.standing === 'dead') yield { member: peer.id, cause: 'evidence' };
+      if (peer.standing === 'dead') deaths.push({ member: peer.id, cause: 'evidence' });
       else if (peer.standing === 'silent' && this.#calledInVain(now, peer)) {
         const silentMs = Math.round(now - this.#silenceStartMs(peer));
-        yield { member: peer.id, cause: 'silence', silentMs };
+        deaths.push({ member: peer.id, cause: 'silence', silentMs });
       }
     }
+    return deaths;
   }
 
   #peer({ slot, generation }: MemberId): Peer | undefined {
@@ -289,12 +297,6 @@ export class Detector {
   }
 
   // ---- probes
-
-  *#suspects(): Iterable<Peer> {
-    for (const peer of this.#peers.values()) {
-      if (peer.standing === 'suspect' || (peer.silentSinceMs !== undefined && isUp(peer))) yield peer;
-    }
-  }
 
   #unanswered(now: number, peer: Peer, sinceMs: number): void {
     peer.silentSinceMs ??= sinceMs;
@@ -489,12 +491,13 @@ export class Detector {
     for (const peer of listeners) this.#send(peer.id, { kind: 'news' });
   }
 
-  #take(): DetectorOutput[] {
+  #take(): readonly DetectorOutput[] {
     if (this.#spreads) {
       this.#spreads = false;
       this.#tell(this.#prober.draw(SPREAD));
     }
     const outputs = this.#outputs;
+    if (outputs.length === 0) return NOTHING;
     this.#outputs = [];
     return outputs;
   }

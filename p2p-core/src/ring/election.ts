@@ -60,6 +60,7 @@ const RESEND_TRIPS = 1.5;
 /** How far measured round trips move a wait from its usual length. */
 const LEAST_SCALE = 0.5;
 const MOST_SCALE = 8;
+const NOTHING: readonly ElectionOutput[] = [];
 
 export class Election {
   readonly #random: Random;
@@ -68,6 +69,7 @@ export class Election {
   readonly #self: MemberId;
   readonly #timing: RingTiming;
   #configuration: RingConfiguration;
+  #me: RingMember | undefined;
   #term = 0;
   #votedFor: MemberId | undefined;
   #durable: VoteRecord = { term: 0, votedFor: undefined };
@@ -103,6 +105,7 @@ export class Election {
     this.#self = options.self;
     this.#timing = options.timing;
     this.#configuration = options.configuration;
+    this.#me = findMember(options.configuration, options.self);
     this.#recordLost = options.record === 'lost';
     if (options.record !== undefined && options.record !== 'lost') this.#durable = options.record;
     this.#term = Math.max(this.#durable.term, this.#me?.admittedAtTerm ?? 0);
@@ -143,8 +146,9 @@ export class Election {
     return this.#wouldStand(Math.max(now, dueMs)) ? dueMs : Number.POSITIVE_INFINITY;
   }
 
-  configure(now: number, configuration: RingConfiguration): ElectionOutput[] {
+  configure(now: number, configuration: RingConfiguration): readonly ElectionOutput[] {
     this.#configuration = configuration;
+    this.#me = findMember(configuration, this.#self);
     const admittedAtTerm = this.#me?.admittedAtTerm ?? 0;
     if (admittedAtTerm > this.#term) this.#adoptTerm(now, admittedAtTerm);
     if (this.#role !== 'follower' && !this.#isVoter) this.#follow(now);
@@ -159,7 +163,7 @@ export class Election {
     this.#authorityReachedMs = reachable ? now : Number.NEGATIVE_INFINITY;
   }
 
-  wake(now: number): ElectionOutput[] {
+  wake(now: number): readonly ElectionOutput[] {
     if (Number.isNaN(this.#deadlineMs))
       this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
     this.#noticeDeadLeader(now);
@@ -178,7 +182,7 @@ export class Election {
   }
 
   /** What every message of `from` shows: its term, and who leads as far as it knows. */
-  hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leader'>): ElectionOutput[] {
+  hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leader'>): readonly ElectionOutput[] {
     const { leader, term } = shown;
     const itself = sameMember(leader?.member, from);
     if (!itself && term >= this.#term && sameMember(from, this.#leader)) this.#vacate(now);
@@ -216,9 +220,9 @@ export class Election {
     return this.#take();
   }
 
-  persisted(now: number, seq: number): ElectionOutput[] {
+  persisted(now: number, seq: number): readonly ElectionOutput[] {
     const record = this.#persisting.get(seq);
-    if (record === undefined) return [];
+    if (record === undefined) return NOTHING;
     this.#persisting.delete(seq);
     this.#durable = record;
     const ready = this.#held.filter((held) => held.seq <= seq);
@@ -229,9 +233,9 @@ export class Election {
   }
 
   /** Nothing of what was held back for `seq` may be said any more. The vote stays given, for safety. */
-  persistFailed(now: number, seq: number, detail: string): ElectionOutput[] {
+  persistFailed(now: number, seq: number, detail: string): readonly ElectionOutput[] {
     const record = this.#persisting.get(seq);
-    if (record === undefined) return [];
+    if (record === undefined) return NOTHING;
     this.#persisting.delete(seq);
     this.#held = this.#held.filter((held) => held.seq > seq);
     this.#outputs.push({ type: 'event', event: { type: 'vote-not-saved', term: record.term, detail } });
@@ -240,20 +244,16 @@ export class Election {
   }
 
   /** Leads no more and stands for nothing; `term` is a higher one learnt from the authority, if any. */
-  stepDown(now: number, term = 0): ElectionOutput[] {
+  stepDown(now: number, term = 0): readonly ElectionOutput[] {
     if (term > this.#term) this.#adoptTerm(now, term);
     else this.#follow(now);
     return this.#take();
   }
 
   /** Leads no more and never stands again, but votes on. */
-  resign(now: number): ElectionOutput[] {
+  resign(now: number): readonly ElectionOutput[] {
     this.#resigned = true;
     return this.stepDown(now);
-  }
-
-  get #me(): RingMember | undefined {
-    return findMember(this.#configuration, this.#self);
   }
 
   get #isVoter(): boolean {
@@ -357,7 +357,8 @@ export class Election {
     for (const member of this.#configuration.members) {
       if (!member.voter || this.#answered.has(formatMember(member))) continue;
       const standing = this.#standingOf(member);
-      if (standing !== undefined && !isDead(standing)) this.#send(member, message);
+      if (standing !== undefined && !isDead(standing))
+        this.#send({ slot: member.slot, generation: member.generation }, message);
     }
   }
 
@@ -535,8 +536,9 @@ export class Election {
     return least + this.#random.float() * (most - least);
   }
 
-  #take(): ElectionOutput[] {
+  #take(): readonly ElectionOutput[] {
     const outputs = this.#outputs;
+    if (outputs.length === 0) return NOTHING;
     this.#outputs = [];
     return outputs;
   }

@@ -116,6 +116,7 @@ interface Transfer {
 /** Of the probe interval: who is woken later than this was away. */
 const AWAY_SHARE = 1 / 2;
 const LEAST_SLEEP_MS = 1;
+const NOTHING: readonly RingOutput[] = [];
 
 export class RingMachine {
   readonly #self: MemberId;
@@ -143,6 +144,9 @@ export class RingMachine {
   #transfer: Transfer | undefined;
   #left = false;
   #dueMs = Number.POSITIVE_INFINITY;
+  /** Of its own slot, until told of; and whether it is one of the members itself. */
+  #successorGeneration: number | undefined;
+  #isMember = false;
   #over = false;
   #recordLossTold: boolean;
   #outputs: RingOutput[] = [];
@@ -152,6 +156,7 @@ export class RingMachine {
     this.#lamport = components.lamport ?? new LamportClock();
     this.#self = options.self;
     this.#configuration = options.configuration;
+    this.#findOwnPlace();
     this.#timing = options.timing;
     this.#recordLossTold = options.record !== 'lost';
     this.#detector = new Detector(components, options);
@@ -168,8 +173,8 @@ export class RingMachine {
   }
 
   /** What is to be done, in order, after `input` happened at `now`. Throws RingError for a `configure` only. */
-  step(now: number, input: RingInput): RingOutput[] {
-    this.#noticeEnd(now);
+  step(now: number, input: RingInput): readonly RingOutput[] {
+    if (this.#successorGeneration !== undefined) this.#noticeEnd(now);
     const awayMs = now - this.#dueMs;
     if (input.type === 'configure') this.#configure(now, input.configuration);
     if (this.#takesPart) {
@@ -180,6 +185,7 @@ export class RingMachine {
     }
     this.#dueMs = this.#takesPart ? this.#nextDueMs(now) : Number.POSITIVE_INFINITY;
     const outputs = this.#outputs;
+    if (outputs.length === 0) return NOTHING;
     this.#outputs = [];
     return outputs;
   }
@@ -246,7 +252,7 @@ export class RingMachine {
   }
 
   get #takesPart(): boolean {
-    return !this.#left && findMember(this.#configuration, this.#self) !== undefined;
+    return !this.#left && this.#isMember;
   }
 
   #nextDueMs(now: number): number {
@@ -347,19 +353,22 @@ export class RingMachine {
   }
 
   /** Everything that wants a new machine: dead members of the ring, and dead slots reported from outside. */
-  *#deaths(now: number): Iterable<SlotDeath> {
+  #deaths(now: number): SlotDeath[] {
+    const deaths: SlotDeath[] = [];
     for (const { member, cause, silentMs } of this.#detector.deaths(now)) {
       const silence = silentMs === undefined ? {} : { silentMs };
-      yield { ...member, reason: this.#reasonOf(member, cause), cause, ...silence };
+      deaths.push({ ...member, reason: this.#reasonOf(member, cause), cause, ...silence });
     }
     for (const death of this.#slotDeaths) {
       // What members fell silent is for the ring to say. One that left and ended is dead to the ring by evidence alone.
       const member = memberInSlot(this.#configuration, death.slot);
       if (member !== undefined && (death.cause === 'silence' || !sameMember(member, death))) continue;
-      yield death.silentMs === undefined
-        ? death
-        : { ...death, silentMs: death.silentMs + now - this.#slotDeathsMs };
+      const { silentMs } = death;
+      deaths.push(
+        silentMs === undefined ? death : { ...death, silentMs: silentMs + now - this.#slotDeathsMs },
+      );
     }
+    return deaths;
   }
 
   #reasonOf(member: MemberId, cause: DeathCause): string {
@@ -439,16 +448,24 @@ export class RingMachine {
     this.#emit(now, { type: 'configuration-adopted', version: next.version });
     this.#detector.configure(next);
     this.#doElection(now, this.#election.configure(now, next));
-    if (findMember(next, this.#self) === undefined) this.#doElection(now, this.#election.stepDown(now));
+    this.#findOwnPlace();
+    if (!this.#isMember) this.#doElection(now, this.#election.stepDown(now));
     this.#noticeEnd(now);
+  }
+
+  #findOwnPlace(): void {
+    const generation = memberInSlot(this.#configuration, this.#self.slot)?.generation ?? 0;
+    this.#isMember = generation === this.#self.generation;
+    if (generation > this.#self.generation && !this.#over) this.#successorGeneration = generation;
   }
 
   /** A newer machine in its own slot ends this one's time, whether that is learnt at the start or later. */
   #noticeEnd(now: number): void {
-    const own = memberInSlot(this.#configuration, this.#self.slot);
-    if (this.#over || own === undefined || own.generation <= this.#self.generation) return;
+    const newGeneration = this.#successorGeneration;
+    if (newGeneration === undefined) return;
+    this.#successorGeneration = undefined;
     this.#over = true;
-    this.#emit(now, { type: 'generation-over', member: this.#self, newGeneration: own.generation });
+    this.#emit(now, { type: 'generation-over', member: this.#self, newGeneration });
   }
 
   #doDetector(now: number, outputs: readonly DetectorOutput[]): void {
@@ -547,7 +564,7 @@ export class RingMachine {
     const about = asks ? this.#election.formerLeader : undefined;
     const envelope: Envelope = {
       from: this.#self,
-      to: { slot: to.slot, generation: to.generation },
+      to,
       lamport: this.#lamport.tick(),
       version: this.#configuration.version,
       term: this.#election.term,

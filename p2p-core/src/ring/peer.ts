@@ -52,6 +52,11 @@ export function notSilent(peer: Peer, now: number): void {
   peer.known = true;
 }
 
+/** Suspected, or of those whose silence has not been long yet. */
+export function isDoubted(peer: Peer): boolean {
+  return peer.standing === 'suspect' || (peer.silentSinceMs !== undefined && isUp(peer));
+}
+
 /** Neither dead nor gone, as far as is known. */
 export function isUp(peer: Peer): boolean {
   return !isDead(peer.standing) && peer.standing !== 'left';
