@@ -4,7 +4,8 @@
  * read the difference before you keep it.
  *
  *   cluster [KEY=VALUE of the spec, zones=A,B instanceTypes=A,B]   run MS   lead SLOT
- *   crash SLOT [EVIDENCE]     mute SLOT  /  unmute SLOT (its reports)      suspect SLOT  /  clear SLOT (the ring's silence)
+ *   crash SLOT [EVIDENCE]     crash-unseen SLOT (nobody is told of it)
+ *   mute SLOT  /  unmute SLOT (its reports)      suspect SLOT  /  clear SLOT (the ring's silence)
  *   boots-in MS               fail TIMES (launches and assignments, outcome unknown)
  *   becomes-in MS (a spare)   keeps-no-spares (the runner, from now on)    full PLACEMENT  /  room PLACEMENT
  *   cancel REDEPLOYMENT       redeploy SLOT       restart MS (the control API, down that long)       show
@@ -15,8 +16,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ApiError, type ReportAnswer } from '@skep/contract';
-import type { LaunchRequest } from './ports/launcher.ts';
 import { afterEach, expect, it } from 'vitest';
+import type { LaunchRequest } from './ports/launcher.ts';
 import { adminToken, createWorld, PretendedAgent, viewerToken, type World } from './testing/world.ts';
 
 const directory = fileURLToPath(new URL('testdata/', import.meta.url));
@@ -71,6 +72,9 @@ class Player {
       case 'crash':
         launcher.crash(launcher.living(first)!.machine, rest.join(' ') || 'killed by SIGKILL');
         if (this.#leader === first) this.#leader = undefined;
+        break;
+      case 'crash-unseen':
+        launcher.machines.get(launcher.living(first)!.machine.token)!.alive = false;
         break;
       case 'mute':
         this.#mute.add(first);
@@ -182,8 +186,8 @@ class Player {
   #heed(actor: Actor, commands: NonNullable<ReportAnswer['commands']>): void {
     for (const command of commands) {
       if (command.kind === 'become') {
-        const { machine, ...launched } = actor.agent.launched;
-        const agent = new PretendedAgent(this.#world, { ...launched, machine, config: command.config });
+        const { config } = command;
+        const agent = new PretendedAgent(this.#world, { ...actor.agent.launched, config });
         const bootedMs = this.#nowMs + this.#becomeMs;
         Object.assign(actor, { agent, bornMs: this.#nowMs, bootedMs, joined: false, nextReportMs: 0 });
         return;

@@ -23,7 +23,7 @@ export class MemoryLauncher implements Launcher {
   readonly machines = new Map<string, Pretended>();
   readonly calledOff = new Set<string>();
   readonly forgotten: string[] = [];
-  /** How many launches fail before one succeeds; half of the failures happen after the machine was made. */
+  /** How many launches and assignments fail before one succeeds; half of the failures happen after it was done. */
   failures = 0;
   /** Placements, in words, that have no room. */
   readonly full = new Set<string>();
@@ -51,11 +51,7 @@ export class MemoryLauncher implements Launcher {
     if (this.calledOff.has(machine.token)) throw new LaunchError('called-off', 'called off');
     const place = describePlacement(request.placement ?? {});
     if (this.full.has(place)) throw new LaunchError('no-capacity', `no room for ${place}`);
-    const fails = this.failures > 0;
-    if (fails) {
-      this.failures -= 1;
-      this.#failed += 1;
-    }
+    const fails = this.#fails();
     if (!fails || this.#failed % 2 === 0) {
       if (!this.machines.has(machine.token))
         this.machines.set(machine.token, { request, alive: true, paused: false });
@@ -68,11 +64,14 @@ export class MemoryLauncher implements Launcher {
 
   async assign(spare: MachineRef, request: LaunchRequest): Promise<AssignedDirectories> {
     const known = this.machines.get(spare.token);
+    const fails = this.#fails();
+    if (fails && this.#failed % 2 === 1) throw new LaunchError('not-launched', 'the answer was lost');
     if (!known?.alive) throw new LaunchError('called-off', 'the spare has no machine any more');
     known.assigned ??= request;
     if (known.assigned.machine.token !== request.machine.token)
       throw new LaunchError('called-off', 'the spare is another slot’s already');
     this.#countAlive(request.machine.slot);
+    if (fails) throw new LaunchError('not-launched', 'the answer was lost');
     return { dataDirectory: `/data/${request.machine.slot}` };
   }
 
@@ -139,6 +138,13 @@ export class MemoryLauncher implements Launcher {
     return found === undefined
       ? undefined
       : { ...(found.assigned ?? found.request), machine: found.request.machine };
+  }
+
+  #fails(): boolean {
+    if (this.failures === 0) return false;
+    this.failures -= 1;
+    this.#failed += 1;
+    return true;
   }
 
   #countAlive(slot: string): void {
