@@ -6,6 +6,7 @@
  * 17 another process already lives this (slot, generation, attempt) or it has been called off.
  */
 import { readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pid } from 'node:process';
 import { AgentConfig } from '@skep/contract';
@@ -63,6 +64,8 @@ async function main(): Promise<void> {
   };
   const life = await startLife({ hostFor, log }, config);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => life.stop());
+  // Written at an exit else, and who is killed makes none: the next machine would have to compile everything anew.
+  flushCompileCache();
   const end = await life.ended;
   log.info('ended', { reason: end });
   if (end === 'orphaned') for (const lived of life.configs) removeRemains(lived);
