@@ -15,6 +15,7 @@ import { pause, until } from './waiting.ts';
 export const roundKinds = {
   follower: 'kill -9 of a follower',
   leader: 'kill -9 of the leader',
+  spare: 'kill -9 of any bootstrap node, whose slot a warm spare takes over',
   both: 'kill -9 of the leader and a follower together',
   majority: 'kill -9 of three of five, the leader among them',
   'api-down': 'kill -9 of a bootstrap node while the control API is away',
@@ -68,7 +69,11 @@ export class ChaosRounds {
   /** A cluster for rounds of one kind, with something in its DHT to look up. */
   static async start(kind: RoundKind, dice: Dice): Promise<ChaosRounds> {
     // Only machines in a network of their own can be cut off.
-    const cluster = await ChaosCluster.start(kind === 'cut' ? { ...spec, network: {} } : spec);
+    const cluster = await ChaosCluster.start({
+      ...spec,
+      ...(kind === 'cut' ? { network: {} } : {}),
+      ...(kind === 'spare' ? { spares: 1 } : {}),
+    });
     try {
       const content = await shareContent(cluster, { name: 'sought.bin', length: 2 ** 20, seedSlot });
       await until(
@@ -112,6 +117,7 @@ export class ChaosRounds {
       wrong: [
         ...this.#wrongProcesses(after),
         ...wrongReplacements(expected, redeployments, before, after),
+        ...(kind === 'spare' ? wrongTakeovers(redeployments, before, after) : []),
         ...expected.flatMap(({ process, slot }) =>
           isAlive(process) ? [`${slot}: the replaced process ${process.pid} lives`] : [],
         ),
@@ -278,10 +284,24 @@ function wrongReplacements(
     nodes.map(({ slot, generation }) => `${slot}@${generation}`).sort();
   const grown = before.map(({ slot, generation }) => {
     const isVictim = victims.some((victim) => victim.slot === slot);
-    return `${slot}@${isVictim ? generation + 1 : generation}`;
+    const isTaken = redeployments.some(({ spare }) => spare === slot);
+    return `${slot}@${isVictim || isTaken ? generation + 1 : generation}`;
   });
   if (grown.sort().join() !== generations(after).join()) {
     wrong.push(`${generations(after).join(', ')} live in the end, not ${grown.join(', ')}`);
   }
   return wrong;
+}
+
+/** Each of them was taken over by the process of the spare. */
+function wrongTakeovers(
+  redeployments: readonly RedeploymentView[],
+  before: readonly NodeView[],
+  after: readonly NodeView[],
+): string[] {
+  return redeployments.flatMap(({ id, slot, spare }) => {
+    const idle = before.find((node) => node.slot === spare)?.machine;
+    const present = after.find((node) => node.slot === slot)?.machine;
+    return idle !== undefined && idle === present ? [] : [`${id} is ${present}, not the spare, ${idle}`];
+  });
 }
