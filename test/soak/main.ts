@@ -34,7 +34,8 @@ const searches: Readonly<Record<string, Search>> = {
   },
   chaos: {
     what: 'kill, pause and cut off real processes, and measure how they heal',
-    options: '[--rounds N] [--kind follower|leader|both|majority|api-down|pause5|pause60|cut] [--seed SEED]',
+    options:
+      '[--rounds N] [--kind follower|leader|spare|both|majority|api-down|pause5|pause60|cut] [--seed SEED]',
     run: soakChaos,
   },
 };
