@@ -6,7 +6,7 @@
  * sees it, moves the election; winning that asks for the lease; holding the lease sets the healer to work;
  * and every loss on the way stops all that follows from it.
  */
-import type { Address, Random } from '../host/index.ts';
+import type { Random } from '../host/index.ts';
 import {
   checkConfiguration,
   findMember,
@@ -15,55 +15,18 @@ import {
   type RingConfiguration,
   replacesConfiguration,
 } from './configuration.ts';
+import { Correspondents } from './correspondents.ts';
+import { Deaths } from './deaths.ts';
 import { Detector, type DetectorOutput } from './detector.ts';
-import { Election, type ElectionOutput, type ElectionRole, type VoteRecord } from './election.ts';
-import type { RingEvent, RingFact } from './events.ts';
-import { Healer, type RedeploymentAnswer, type RedeploymentRequest, type SlotDeath } from './healer.ts';
-import { LamportClock, ReplayWindow } from './lamport.ts';
-import { Leadership, type LeadershipOutput, type LeaseAnswer } from './leadership.ts';
-import {
-  type Claim,
-  type DeathCause,
-  formatMember,
-  type MemberId,
-  type MemberState,
-  sameMember,
-  stateOf,
-} from './member.ts';
-import type { DropReason, Envelope, LeaderShown, RingMessage } from './messages.ts';
+import { Election, type ElectionOutput, type VoteRecord } from './election.ts';
+import type { RingFact } from './events.ts';
+import { Healer, type RedeploymentAnswer } from './healer.ts';
+import { LamportClock } from './lamport.ts';
+import { Leadership, type LeadershipOutput } from './leadership.ts';
+import { type Claim, type DeathCause, type MemberId, sameMember, stateOf } from './member.ts';
+import type { Envelope, LeaderShown, RingMessage } from './messages.ts';
+import type { DropCause, RingInput, RingOutput, RingStatus } from './step.ts';
 import type { RingTiming } from './timing.ts';
-
-export type RingInput =
-  /** To be told at `nextDueMs`. */
-  | { readonly type: 'wake' }
-  /** An authentic datagram. */
-  | { readonly type: 'received'; readonly envelope: Envelope }
-  | { readonly type: 'persisted'; readonly seq: number }
-  | { readonly type: 'persist-failed'; readonly seq: number; readonly detail: string }
-  /** `answer` undefined: the authority could not be reached. */
-  | { readonly type: 'lease-answered'; readonly request: number; readonly answer: LeaseAnswer | undefined }
-  | {
-      readonly type: 'redeployment-answered';
-      readonly request: number;
-      readonly answer: RedeploymentAnswer | undefined;
-    }
-  | { readonly type: 'connection-refused'; readonly member: MemberId; readonly startedMs: number }
-  | { readonly type: 'death-observed'; readonly member: MemberId; readonly evidence: string }
-  /** All slots outside the ring that are known dead or silent now. */
-  | { readonly type: 'slot-deaths'; readonly deaths: readonly SlotDeath[] }
-  | { readonly type: 'authority-reachable'; readonly reachable: boolean }
-  | { readonly type: 'configure'; readonly configuration: RingConfiguration }
-  | { readonly type: 'leave' };
-
-export type RingOutput =
-  | { readonly type: 'send'; readonly address: Address; readonly envelope: Envelope }
-  | { readonly type: 'connect'; readonly member: MemberId; readonly address: Address }
-  | Extract<ElectionOutput, { type: 'persist' }>
-  | Extract<LeadershipOutput, { type: 'lease' }>
-  | { readonly type: 'redeploy'; readonly request: number; readonly redeployment: RedeploymentRequest }
-  /** What `leave` began is over. */
-  | { readonly type: 'gone' }
-  | { readonly type: 'event'; readonly event: RingEvent };
 
 export interface RingMachineOptions {
   readonly self: MemberId;
@@ -72,37 +35,6 @@ export interface RingMachineOptions {
   readonly record: VoteRecord | undefined | 'lost';
   readonly timing: RingTiming;
   readonly connectForEvidence: boolean;
-}
-
-export interface RingMemberStatus {
-  readonly member: MemberId;
-  readonly state: MemberState;
-  readonly incarnation: number;
-}
-
-export interface RingStatus {
-  readonly self: MemberId;
-  readonly term: number;
-  readonly role: ElectionRole;
-  readonly leader: MemberId | undefined;
-  /** This node leads, and its lease lets it act now. */
-  readonly leading: boolean;
-  readonly configurationVersion: number;
-  /** The others in ring order. */
-  readonly members: readonly RingMemberStatus[];
-  readonly lamport: number;
-  /** Datagrams not acted on, by reason. */
-  readonly dropped: Readonly<Record<DropCause, number>>;
-}
-
-export type DropCause = DropReason | 'unknown-member' | 'old-generation' | 'not-for-us' | 'replayed';
-
-/** What is remembered of a member's datagrams. */
-interface Correspondent {
-  readonly generation: number;
-  readonly window: ReplayWindow;
-  /** Of the configuration that it had adopted when it was heard last. */
-  version: number;
 }
 
 /** A leader that leaves, until another leads. */
@@ -126,21 +58,9 @@ export class RingMachine {
   readonly #healer: Healer;
   readonly #lamport: LamportClock;
   readonly #timing: RingTiming;
-  /** By slot. */
-  readonly #correspondents = new Map<string, Correspondent>();
-  readonly #evidence = new Map<string, string>();
-  readonly #dropped: Record<DropCause, number> = {
-    'too-long': 0,
-    'wrong-key': 0,
-    malformed: 0,
-    'unknown-member': 0,
-    'old-generation': 0,
-    'not-for-us': 0,
-    replayed: 0,
-  };
+  readonly #correspondents: Correspondents;
+  readonly #deaths: Deaths;
   #configuration: RingConfiguration;
-  #slotDeaths: readonly SlotDeath[] = [];
-  #slotDeathsMs = 0;
   #transfer: Transfer | undefined;
   #left = false;
   #dueMs = Number.POSITIVE_INFINITY;
@@ -157,6 +77,8 @@ export class RingMachine {
     this.#self = options.self;
     this.#configuration = options.configuration;
     this.#findOwnPlace();
+    this.#correspondents = new Correspondents(options.self, options.configuration);
+    this.#deaths = new Deaths(options.configuration);
     this.#timing = options.timing;
     this.#recordLossTold = options.record !== 'lost';
     this.#detector = new Detector(components, options);
@@ -204,12 +126,12 @@ export class RingMachine {
         incarnation,
       })),
       lamport: this.#lamport.time,
-      dropped: { ...this.#dropped },
+      dropped: this.#correspondents.dropped,
     };
   }
 
   countDrop(reason: DropCause): void {
-    this.#dropped[reason] += 1;
+    this.#correspondents.countDrop(reason);
   }
 
   #handle(now: number, input: Exclude<RingInput, { type: 'configure' }>): void {
@@ -239,8 +161,7 @@ export class RingMachine {
         this.#deathProven(now, input.member, input.evidence);
         break;
       case 'slot-deaths':
-        this.#slotDeaths = input.deaths;
-        this.#slotDeathsMs = now;
+        this.#deaths.reported(now, input.deaths);
         break;
       case 'authority-reachable':
         this.#election.setAuthorityReachable(now, input.reachable);
@@ -282,7 +203,7 @@ export class RingMachine {
     this.#doElection(now, this.#election.wake(now));
     if (this.#transfer !== undefined) this.#awaitSuccessor(now, this.#transfer);
     if (!this.#leadership.mayAct(now)) return;
-    for (const output of this.#healer.wake(now, this.#deaths(now))) {
+    for (const output of this.#healer.wake(now, this.#deaths.all(now, this.#detector.deaths(now)))) {
       const { slot, generation, term, reason, cause, silentMs } = output.redeployment;
       const silence = silentMs === undefined ? {} : { silentMs };
       this.#emit(now, { type: 'redeployment-asked', slot, generation, term, reason, cause, ...silence });
@@ -327,7 +248,7 @@ export class RingMachine {
 
   /** A voter, alive, with the newest configuration heard of, and of these the nearest. */
   #successor(): MemberId | undefined {
-    const versionOf = (member: MemberId) => this.#correspondents.get(member.slot)?.version ?? -1;
+    const versionOf = (member: MemberId) => this.#correspondents.versionOf(member.slot);
     const farMs = Number.MAX_VALUE;
     const distanceMs = (member: MemberId) => this.#detector.roundTrips.averageMs(member) ?? farMs;
     const fit = this.#configuration.members.filter(
@@ -352,76 +273,24 @@ export class RingMachine {
     return this.#detector.roundTrips.quorumMs(voters, others);
   }
 
-  /** Everything that wants a new machine: dead members of the ring, and dead slots reported from outside. */
-  #deaths(now: number): SlotDeath[] {
-    const deaths: SlotDeath[] = [];
-    for (const { member, cause, silentMs } of this.#detector.deaths(now)) {
-      const silence = silentMs === undefined ? {} : { silentMs };
-      deaths.push({ ...member, reason: this.#reasonOf(member, cause), cause, ...silence });
-    }
-    for (const death of this.#slotDeaths) {
-      // What members fell silent is for the ring to say. One that left and ended is dead to the ring by evidence alone.
-      const member = memberInSlot(this.#configuration, death.slot);
-      if (member !== undefined && (death.cause === 'silence' || !sameMember(member, death))) continue;
-      const { silentMs } = death;
-      deaths.push(
-        silentMs === undefined ? death : { ...death, silentMs: silentMs + now - this.#slotDeathsMs },
-      );
-    }
-    return deaths;
-  }
-
-  #reasonOf(member: MemberId, cause: DeathCause): string {
-    if (cause === 'silence') return 'it was silent for longer than the grace';
-    return this.#evidence.get(formatMember(member)) ?? 'another member of the ring has evidence of its death';
-  }
-
   /** `startedMs`: when the attempt began that gave the evidence; a member heard since then is not dead. */
   #deathProven(now: number, member: MemberId, evidence: string, startedMs?: number): void {
     const outputs = this.#detector.observeDeath(now, member, startedMs);
     if (outputs.length === 0) return;
-    this.#evidence.set(formatMember(member), evidence);
+    this.#deaths.proven(member, evidence);
     this.#doDetector(now, outputs);
   }
 
   #received(now: number, envelope: Envelope): void {
     const { from, message } = envelope;
-    const drop = this.#screen(envelope);
-    if (drop !== undefined) {
-      this.countDrop(drop);
-      return;
-    }
-    const correspondent = this.#correspondent(from);
-    const { fresh, newest } = correspondent.window.accept(envelope.lamport);
-    if (!fresh) {
-      this.countDrop('replayed');
-      return;
-    }
-    correspondent.version = Math.max(correspondent.version, envelope.version);
+    const accepted = this.#correspondents.accept(envelope);
+    if (accepted === undefined) return;
     this.#lamport.merge(envelope.lamport);
     this.#doDetector(now, this.#detector.heard(now, from, envelope.gossip));
     // What an overtaken message shows of the leader is out of date.
-    if (newest) this.#doElection(now, this.#election.hear(now, from, envelope));
+    if (accepted.newest) this.#doElection(now, this.#election.hear(now, from, envelope));
     this.#doDetector(now, this.#detector.receive(now, from, message));
     this.#doElection(now, this.#election.receive(now, from, message, envelope));
-  }
-
-  #screen({ from, to }: Envelope): DropCause | undefined {
-    if (!sameMember(to, this.#self)) return 'not-for-us';
-    const inSlot = memberInSlot(this.#configuration, from.slot);
-    if (inSlot === undefined || from.slot === this.#self.slot) return 'unknown-member';
-    if (from.generation < inSlot.generation) return 'old-generation';
-    return from.generation > inSlot.generation ? 'unknown-member' : undefined;
-  }
-
-  #correspondent(member: MemberId): Correspondent {
-    const { slot, generation } = member;
-    let correspondent = this.#correspondents.get(slot);
-    if (correspondent?.generation !== generation) {
-      correspondent = { generation, window: new ReplayWindow(), version: -1 };
-      this.#correspondents.set(slot, correspondent);
-    }
-    return correspondent;
   }
 
   #redeploymentAnswered(now: number, request: number, answer: RedeploymentAnswer | undefined): void {
@@ -440,11 +309,8 @@ export class RingMachine {
   #configure(now: number, next: RingConfiguration): void {
     if (!replacesConfiguration(this.#configuration, next)) return;
     this.#configuration = next;
-    const kept = new Set(next.members.map(formatMember));
-    for (const slot of this.#correspondents.keys()) {
-      if (memberInSlot(next, slot) === undefined) this.#correspondents.delete(slot);
-    }
-    for (const key of this.#evidence.keys()) if (!kept.has(key)) this.#evidence.delete(key);
+    this.#correspondents.configure(next);
+    this.#deaths.configure(next);
     this.#emit(now, { type: 'configuration-adopted', version: next.version });
     this.#detector.configure(next);
     this.#doElection(now, this.#election.configure(now, next));
@@ -480,12 +346,12 @@ export class RingMachine {
     const { member, incarnation, standing, silentMs, confirmations } = change;
     if (standing === 'suspect') this.#emit(now, { type: 'member-suspected', member });
     else if (standing === 'alive') {
-      this.#evidence.delete(formatMember(member));
+      this.#deaths.refuted(member);
       this.#emit(now, { type: 'member-refuted', member, incarnation });
     } else if (standing === 'left') this.#emit(now, { type: 'member-left', member });
     else {
       const cause: DeathCause = standing === 'dead' ? 'evidence' : 'silence';
-      const detail = standing === 'dead' ? this.#evidence.get(formatMember(member)) : undefined;
+      const detail = standing === 'dead' ? this.#deaths.evidenceOf(member) : undefined;
       this.#emit(now, {
         type: 'member-dead',
         member,

@@ -9,9 +9,10 @@ import type { VoteRecord } from '../election.ts';
 import type { RingEvent } from '../events.ts';
 import type { RedeploymentRequest } from '../healer.ts';
 import type { LeaseAnswer } from '../leadership.ts';
-import { type RingInput, RingMachine, type RingOutput } from '../machine.ts';
+import { RingMachine } from '../machine.ts';
 import { formatMember, type MemberId } from '../member.ts';
 import type { Envelope } from '../messages.ts';
+import type { RingInput, RingOutput } from '../step.ts';
 import { DEFAULT_TIMING, type RingTiming } from '../timing.ts';
 
 export interface WorldOptions {
