@@ -80,6 +80,15 @@ describe('a rule that is switched off', () => {
     credential: [17, /^a machine has one credential$/],
     budget: [1, /^redeployments keep within their budget$/],
     lamport: [1, /^an effect is stamped after its cause$/],
+    uid: [12, /^(an earlier cluster's machine is accepted by nobody|a voter votes once a term)$/],
+    'size-change': [43, /^who may vote changes only when most voters know who votes now$/],
+    complete: [1, /^complete is what serves and has its predecessor gone$/],
+    'compare-and-set': [
+      18,
+      /^(the ring changes one slot at a time|a slot moves on one generation at a time)$/,
+    ],
+    'relayed-lease': [1, /^nobody is told of a lease for longer than it runs$/],
+    confirmations: [1, /^who was only slow is not replaced$/],
   };
   const mostSeeds = 120;
 

@@ -252,6 +252,11 @@ export class Fleet {
     this.#exited(entry, 'terminated, says the runner');
   }
 
+  /** Whether a process runs at an address, known to the runner or not. */
+  answersAt(address: string): boolean {
+    return this.#hosts.get(address)?.state === 'running';
+  }
+
   /** What the machine at an address is like when nothing is done to it. */
   usualAt(address: string): Conditions {
     return this.#usual.get(address) ?? {};

@@ -10,6 +10,7 @@ import type { ClusterWorld } from './cluster-world.ts';
 import type { FleetChange, FleetMachine } from './fleet.ts';
 import {
   leadersActWithinTheirLease,
+  noLeaseIsShownForLonger,
   oldTermsAreRefused,
   oneElectedPerTerm,
   oneHolderPerTerm,
@@ -19,8 +20,10 @@ import {
 import type { RowChange } from './ledger.ts';
 import {
   budgetsAreKept,
+  completeIsProven,
   generationsGoOneByOne,
   nothingIsForgotten,
+  oldClustersAreRefused,
   oldGenerationsAreRefused,
   oneCredentialPerMachine,
   oneMachinePerGeneration,
@@ -28,6 +31,8 @@ import {
   onlyTheDeadAreCalledDead,
   onlyTheDeadAreReplaced,
 } from './machine-invariants.ts';
+import type { Shown } from './ring-datagrams.ts';
+import { theRingChangesStepByStep, votersChangeByAMajority } from './size-invariants.ts';
 import type { Ask } from './watched-host.ts';
 import type { AgentRequest, Exchange } from './wire.ts';
 
@@ -44,6 +49,8 @@ export interface Invariant {
   onRequest?(world: ClusterWorld, request: AgentRequest): ((exchange: Exchange) => Finding) | undefined;
   /** A machine asks for a redeployment, now. */
   onAsk?(world: ClusterWorld, machine: FleetMachine, ask: Ask): Finding;
+  /** A machine tells another who leads, now. */
+  onShown?(world: ClusterWorld, machine: FleetMachine, shown: Shown): Finding;
   /** Looked at now and then: what must hold at any time. */
   assert?(world: ClusterWorld): Finding;
 }
@@ -57,6 +64,7 @@ export function safetyInvariants(): readonly Invariant[] {
     oneHolderPerTerm(),
     oldTermsAreRefused(),
     leadersActWithinTheirLease(),
+    noLeaseIsShownForLonger(),
     oldGenerationsAreRefused(),
     generationsGoOneByOne(),
     oneMachinePerGeneration(),
@@ -67,5 +75,9 @@ export function safetyInvariants(): readonly Invariant[] {
     budgetsAreKept(),
     nothingIsForgotten(),
     effectsAreStampedAfterTheirCauses(),
+    oldClustersAreRefused(),
+    theRingChangesStepByStep(),
+    votersChangeByAMajority(),
+    completeIsProven(),
   ];
 }

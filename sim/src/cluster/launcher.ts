@@ -21,6 +21,7 @@ import type { Fleet, FleetMachine } from './fleet.ts';
 const pollMs = 10;
 const slotNetwork = '10.1';
 const addressesPerNetwork = 250;
+const carefulRate = 0.6;
 const ports = { listen: 6881, ring: 6882, health: 6883 };
 
 export class SimLauncher implements Launcher {
@@ -46,6 +47,8 @@ export class SimLauncher implements Launcher {
       if (network > 255) throw new LaunchError('no-free-address', 'the simulated network is full');
       const host = `${slotNetwork}.${network}.${machine}`;
       if (used.has(host)) continue;
+      // Something still answers there that nobody knows of: a careful runner would give away another.
+      if (this.#fleet.answersAt(host) && this.#fleet.random.chance(carefulRate)) continue;
       addresses.push({
         listen: { host, port: ports.listen },
         ringPort: ports.ring,
