@@ -33,15 +33,17 @@ export type DetectorOutput =
       readonly claims?: readonly Claim[];
     }
   | { readonly type: 'connect'; readonly member: MemberId; readonly address: Address }
-  | {
-      readonly type: 'changed';
-      readonly member: MemberId;
-      readonly incarnation: number;
-      readonly standing: Standing;
-      /** Of a verdict by silence: how many others had said so, and how long it was. */
-      readonly confirmations?: number;
-      readonly silentMs?: number;
-    };
+  | StandingChange;
+
+export interface StandingChange {
+  readonly type: 'changed';
+  readonly member: MemberId;
+  readonly incarnation: number;
+  readonly standing: Standing;
+  /** Of a verdict by silence: how many others had said so, and how long it was. */
+  readonly confirmations?: number;
+  readonly silentMs?: number;
+}
 
 export interface DetectorOptions {
   readonly self: MemberId;

@@ -17,16 +17,17 @@ import {
 } from './configuration.ts';
 import { Correspondents } from './correspondents.ts';
 import { Deaths } from './deaths.ts';
-import { Detector, type DetectorOutput } from './detector.ts';
+import { Detector, type DetectorOutput, type StandingChange } from './detector.ts';
 import { Election, type ElectionOutput, type VoteRecord } from './election.ts';
-import type { RingFact } from './events.ts';
+import { factOf, type RingFact } from './events.ts';
 import { Healer, type RedeploymentAnswer } from './healer.ts';
 import { LamportClock } from './lamport.ts';
 import { Leadership, type LeadershipOutput } from './leadership.ts';
-import { type Claim, type DeathCause, type MemberId, sameMember, stateOf } from './member.ts';
+import { type Claim, type MemberId, sameMember, stateOf } from './member.ts';
 import type { Envelope, LeaderShown, RingMessage } from './messages.ts';
 import type { DropCause, RingInput, RingOutput, RingStatus } from './step.ts';
 import type { RingTiming } from './timing.ts';
+import { chooseSuccessor, Transfer } from './transfer.ts';
 
 export interface RingMachineOptions {
   readonly self: MemberId;
@@ -35,14 +36,6 @@ export interface RingMachineOptions {
   readonly record: VoteRecord | undefined | 'lost';
   readonly timing: RingTiming;
   readonly connectForEvidence: boolean;
-}
-
-/** A leader that leaves, until another leads. */
-interface Transfer {
-  readonly to: MemberId;
-  readonly round: number;
-  readonly untilMs: number;
-  nextMs: number;
 }
 
 /** Of the probe interval: who is woken later than this was away. */
@@ -183,7 +176,7 @@ export class RingMachine {
       this.#leadership.nextDueMs(),
     );
     if (this.#leadership.mayAct(now)) dueMs = Math.min(dueMs, this.#healer.nextDueMs());
-    if (this.#transfer !== undefined) dueMs = Math.min(dueMs, this.#transfer.nextMs, this.#transfer.untilMs);
+    if (this.#transfer !== undefined) dueMs = Math.min(dueMs, this.#transfer.nextDueMs);
     // All that was due has been done: what rounding makes due at this very instant again has time.
     return Math.max(dueMs, now + LEAST_SLEEP_MS);
   }
@@ -226,18 +219,14 @@ export class RingMachine {
       return;
     }
     this.#emit(now, { type: 'leader-transfer', term: round, to });
-    this.#transfer = { to, round, untilMs: now + this.#timing.transferMs, nextMs: now };
+    this.#transfer = new Transfer(now, { to, round, patienceMs: this.#timing.transferMs });
   }
 
   #awaitSuccessor(now: number, transfer: Transfer): void {
-    if (now >= transfer.untilMs || this.#election.leader !== undefined) {
-      this.#finishLeaving();
-      return;
-    }
-    if (now < transfer.nextMs) return;
-    transfer.nextMs = now + this.#detector.roundTrips.timeoutMs(transfer.to);
-    if (this.#election.term < transfer.round)
-      this.#send(now, transfer.to, { kind: 'stand-now', round: transfer.round });
+    const { to, round } = transfer;
+    if (transfer.isVain(now) || this.#election.leader !== undefined) this.#finishLeaving();
+    else if (transfer.asksNow(now, this.#detector.roundTrips.timeoutMs(to)) && this.#election.term < round)
+      this.#send(now, to, { kind: 'stand-now', round });
   }
 
   #finishLeaving(): void {
@@ -246,21 +235,16 @@ export class RingMachine {
     this.#outputs.push({ type: 'gone' });
   }
 
-  /** A voter, alive, with the newest configuration heard of, and of these the nearest. */
   #successor(): MemberId | undefined {
-    const versionOf = (member: MemberId) => this.#correspondents.versionOf(member.slot);
-    const farMs = Number.MAX_VALUE;
-    const distanceMs = (member: MemberId) => this.#detector.roundTrips.averageMs(member) ?? farMs;
-    const fit = this.#configuration.members.filter(
-      (member) =>
-        member.voter &&
-        !sameMember(member, this.#self) &&
-        this.#detector.knows(member) &&
-        this.#detector.standingOf(member) === 'alive',
+    const detector = this.#detector;
+    return chooseSuccessor(
+      this.#configuration.members.filter((member) => {
+        const canLead = member.voter && !sameMember(member, this.#self);
+        return canLead && detector.knows(member) && detector.standingOf(member) === 'alive';
+      }),
+      (member) => this.#correspondents.versionOf(member.slot),
+      (member) => detector.roundTrips.averageMs(member),
     );
-    fit.sort((a, b) => versionOf(b) - versionOf(a) || distanceMs(a) - distanceMs(b));
-    const best = fit[0];
-    return best && { slot: best.slot, generation: best.generation };
   }
 
   /** By when a majority has usually answered this node. */
@@ -342,25 +326,10 @@ export class RingMachine {
     }
   }
 
-  #standingChanged(now: number, change: Extract<DetectorOutput, { type: 'changed' }>): void {
-    const { member, incarnation, standing, silentMs, confirmations } = change;
-    if (standing === 'suspect') this.#emit(now, { type: 'member-suspected', member });
-    else if (standing === 'alive') {
-      this.#deaths.refuted(member);
-      this.#emit(now, { type: 'member-refuted', member, incarnation });
-    } else if (standing === 'left') this.#emit(now, { type: 'member-left', member });
-    else {
-      const cause: DeathCause = standing === 'dead' ? 'evidence' : 'silence';
-      const detail = standing === 'dead' ? this.#deaths.evidenceOf(member) : undefined;
-      this.#emit(now, {
-        type: 'member-dead',
-        member,
-        cause,
-        ...(detail === undefined ? {} : { detail }),
-        ...(silentMs === undefined ? {} : { silentMs }),
-        ...(confirmations === undefined ? {} : { confirmations }),
-      });
-    }
+  #standingChanged(now: number, change: StandingChange): void {
+    const evidence = this.#deaths.evidenceOf(change.member);
+    if (change.standing === 'alive') this.#deaths.refuted(change.member);
+    this.#emit(now, factOf(change, evidence));
   }
 
   #doElection(now: number, outputs: readonly ElectionOutput[]): void {

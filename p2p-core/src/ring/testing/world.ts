@@ -145,7 +145,8 @@ export class World {
   }
 
   pause(slot: string, durationMs: number): void {
-    this.node(slot).pausedUntilMs = this.nowMs + durationMs;
+    const node = this.node(slot);
+    node.pausedUntilMs = Math.max(node.pausedUntilMs, this.nowMs + durationMs);
   }
 
   /** Only within a group do datagrams arrive; undefined heals, cut links too. The authority is another matter. */
