@@ -139,3 +139,18 @@ describe('the house', () => {
     expect(brokenRules(path, text)).not.toEqual([]);
   });
 });
+
+it('docs/architecture.md names files and folders that are there', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const named = [...page.matchAll(/`([\w./-]+(?:\.(?:ts|md)|\/))`/g)].map((match) => match[1]!);
+  const there = [...Object.keys(mayImport), 'test', 'bench', 'scenarios'].flatMap((folder) => [
+    `/${folder}/`,
+    ...readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .map(
+        (entry) => `/${relative(root, join(entry.parentPath, entry.name))}${entry.isDirectory() ? '/' : ''}`,
+      )
+      .filter((path) => !path.includes('/node_modules/')),
+  ]);
+  expect(named.length).toBeGreaterThan(50);
+  expect(named.filter((name) => !there.some((path) => path.endsWith(`/${name}`)))).toEqual([]);
+});
