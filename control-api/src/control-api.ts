@@ -53,7 +53,7 @@ export interface ControlApiOptions {
 export interface ControlApi {
   /** Answers requests; serve it with `host.http.serve`, or call it. */
   readonly handler: HttpHandler;
-  /** Adopts running machines, takes up unfinished effects, begins to watch. Serve only after it resolved. */
+  /** Adopts running machines, takes up the effects that wait, begins to watch. Serve only after it resolved. */
   start(): Promise<void>;
   /** Answers what is held, ends streams and timers. Machines run on. */
   stop(): Promise<void>;

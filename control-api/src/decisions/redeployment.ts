@@ -170,7 +170,7 @@ function isStillHeard(
   return silentMs < 2 * graceMs && heardAgoMs < silentMs - silenceBeginsMs - reportIntervalMs;
 }
 
-/** Since when the replacement that is asked for now has been wanted. */
+/** Since when this replacement has been wanted. */
 function askedSinceMs({ asked }: MachineRow, now: number): number {
   return asked !== undefined && now - asked.lastMs <= needLastsMs ? asked.sinceMs : now;
 }
@@ -240,7 +240,7 @@ export function replace(
       ...pendingLaunches(state, machine).map((key) => remove('effects', key)),
       put.effect({ kind: 'stop', slot: name, generation, attempt, notBeforeMs: drainUntilMs }),
       put.effect({ kind: spare === undefined ? 'launch' : 'assign', ...next, notBeforeMs: now }),
-      ...unfinishedBefore(state, name, generation, now),
+      ...overtaken(state, name, generation, now),
       ...forgotten(state, name, next.generation, now),
     ],
     guards: ['about', 'lease'],
@@ -300,7 +300,7 @@ function swapMember(
 }
 
 /** The redeployment that made the machine replaced now, if it never came to serve. */
-function unfinishedBefore(state: ClusterState, slot: string, generation: number, now: number): Change[] {
+function overtaken(state: ClusterState, slot: string, generation: number, now: number): Change[] {
   const before = state.redeployments.get(machineKey(slot, generation));
   return before === undefined || isFinished(before) ? [] : [put.redeployment(cancelled(before, now))];
 }
