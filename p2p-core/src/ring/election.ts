@@ -12,6 +12,7 @@
  * A term that was merely heard of is not persisted: forgetting it can cost a round, never a second vote.
  */
 import type { Random } from '../host/index.ts';
+import { Ballot, type PersistOutput, type VoteRecord } from './ballot.ts';
 import { findMember, majorityOf, type RingConfiguration, type RingMember } from './configuration.ts';
 import type { RingFact } from './events.ts';
 import { formatMember, isDead, type MemberId, type Standing, sameMember } from './member.ts';
@@ -20,15 +21,8 @@ import type { RingTiming } from './timing.ts';
 
 export type ElectionRole = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
 
-/** The vote given last, as it is on disk. */
-export interface VoteRecord {
-  readonly term: number;
-  readonly votedFor: MemberId | undefined;
-}
-
 export type ElectionOutput =
-  /** To be made durable; answered by `persisted` or `persistFailed` with `seq`, in order. */
-  | { readonly type: 'persist'; readonly seq: number; readonly record: VoteRecord }
+  | PersistOutput
   | { readonly type: 'send'; readonly to: MemberId; readonly message: RingMessage }
   | { readonly type: 'elected'; readonly term: number }
   /** This node led, and does no more. */
@@ -60,6 +54,7 @@ const RESEND_TRIPS = 1.5;
 /** How far measured round trips move a wait from its usual length. */
 const LEAST_SCALE = 0.5;
 const MOST_SCALE = 8;
+const NO_VOTE: VoteRecord = { term: 0, votedFor: undefined };
 const NOTHING: readonly ElectionOutput[] = [];
 
 export class Election {
@@ -70,9 +65,7 @@ export class Election {
   readonly #timing: RingTiming;
   #configuration: RingConfiguration;
   #me: RingMember | undefined;
-  #term = 0;
-  #votedFor: MemberId | undefined;
-  #durable: VoteRecord = { term: 0, votedFor: undefined };
+  readonly #ballot: Ballot<ElectionOutput>;
   readonly #recordLost: boolean;
   #role: ElectionRole = 'follower';
   #leader: MemberId | undefined;
@@ -93,9 +86,6 @@ export class Election {
   #losses = 0;
   /** Stood back once already for another's pre-vote since the last leader. */
   #yielded = false;
-  #persistSeq = 0;
-  #persisting = new Map<number, VoteRecord>();
-  #held: { readonly seq: number; readonly output: ElectionOutput }[] = [];
   #outputs: ElectionOutput[] = [];
 
   constructor(components: ElectionComponents, options: ElectionOptions) {
@@ -107,13 +97,12 @@ export class Election {
     this.#configuration = options.configuration;
     this.#me = findMember(options.configuration, options.self);
     this.#recordLost = options.record === 'lost';
-    if (options.record !== undefined && options.record !== 'lost') this.#durable = options.record;
-    this.#term = Math.max(this.#durable.term, this.#me?.admittedAtTerm ?? 0);
-    if (this.#durable.term === this.#term) this.#votedFor = this.#durable.votedFor;
+    const record = options.record === 'lost' ? undefined : options.record;
+    this.#ballot = new Ballot(record ?? NO_VOTE, this.#me?.admittedAtTerm ?? 0);
   }
 
   get term(): number {
-    return this.#term;
+    return this.#ballot.term;
   }
 
   get role(): ElectionRole {
@@ -134,7 +123,7 @@ export class Election {
     if (this.#role === 'leader' || this.#leader === undefined || now >= this.#leaseShownUntilMs)
       return undefined;
     const leaseMs = this.#leaseShownUntilMs - now;
-    return { member: this.#leader, term: this.#term, grant: this.#grantShown, leaseMs };
+    return { member: this.#leader, term: this.term, grant: this.#grantShown, leaseMs };
   }
 
   /** When `wake` is due, if nothing else happens. */
@@ -150,7 +139,7 @@ export class Election {
     this.#configuration = configuration;
     this.#me = findMember(configuration, this.#self);
     const admittedAtTerm = this.#me?.admittedAtTerm ?? 0;
-    if (admittedAtTerm > this.#term) this.#adoptTerm(now, admittedAtTerm);
+    if (admittedAtTerm > this.term) this.#adoptTerm(now, admittedAtTerm);
     if (this.#role !== 'follower' && !this.#isVoter) this.#follow(now);
     if (this.#leader !== undefined && findMember(configuration, this.#leader) === undefined)
       this.#vacate(now);
@@ -185,12 +174,12 @@ export class Election {
   hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leader'>): readonly ElectionOutput[] {
     const { leader, term } = shown;
     const itself = sameMember(leader?.member, from);
-    if (!itself && term >= this.#term && sameMember(from, this.#leader)) this.#vacate(now);
-    if (leader === undefined || leader.term < this.#term || this.#voter(leader.member) === undefined)
+    if (!itself && term >= this.term && sameMember(from, this.#leader)) this.#vacate(now);
+    if (leader === undefined || leader.term < this.term || this.#voter(leader.member) === undefined)
       return this.#take();
     // Word of a dead leader, its own too, was on its way when it died. One that lives refutes its death first.
     if (this.#isGone(leader.member) || (!itself && !this.#isNews(leader))) return this.#take();
-    if (leader.term > this.#term) this.#adoptTerm(now, leader.term);
+    if (leader.term > this.term) this.#adoptTerm(now, leader.term);
     // Two cannot be elected in one term; if a broken ring does it, the lease decides, not a heartbeat.
     if (this.#role !== 'leader') this.#followLeader(now, leader, itself);
     return this.#take();
@@ -202,7 +191,7 @@ export class Election {
       case 'pre-vote': {
         this.#yieldTo(now, from, message.round);
         const granted =
-          message.round > this.#term && this.#wouldVote(now, from, message.round, sender.version);
+          message.round > this.term && this.#wouldVote(now, from, message.round, sender.version);
         this.#answer(from, 'pre-vote-answer', message.round, granted);
         break;
       }
@@ -221,23 +210,16 @@ export class Election {
   }
 
   persisted(now: number, seq: number): readonly ElectionOutput[] {
-    const record = this.#persisting.get(seq);
-    if (record === undefined) return NOTHING;
-    this.#persisting.delete(seq);
-    this.#durable = record;
-    const ready = this.#held.filter((held) => held.seq <= seq);
-    this.#held = this.#held.filter((held) => held.seq > seq);
-    for (const { output } of ready) this.#outputs.push(output);
-    if (this.#role === 'candidate' && record.term === this.#term) this.#count(now, this.#self);
+    const persisted = this.#ballot.persisted(seq);
+    if (persisted === undefined) return NOTHING;
+    for (const output of persisted.ready) this.#outputs.push(output);
+    if (this.#role === 'candidate' && persisted.record.term === this.term) this.#count(now, this.#self);
     return this.#take();
   }
 
-  /** Nothing of what was held back for `seq` may be said any more. The vote stays given, for safety. */
   persistFailed(now: number, seq: number, detail: string): readonly ElectionOutput[] {
-    const record = this.#persisting.get(seq);
+    const record = this.#ballot.persistFailed(seq);
     if (record === undefined) return NOTHING;
-    this.#persisting.delete(seq);
-    this.#held = this.#held.filter((held) => held.seq > seq);
     this.#outputs.push({ type: 'event', event: { type: 'vote-not-saved', term: record.term, detail } });
     if (this.#role === 'candidate') this.#follow(now, this.#timing.electionTimeoutMs);
     return this.#take();
@@ -245,7 +227,7 @@ export class Election {
 
   /** Leads no more and stands for nothing; `term` is a higher one learnt from the authority, if any. */
   stepDown(now: number, term = 0): readonly ElectionOutput[] {
-    if (term > this.#term) this.#adoptTerm(now, term);
+    if (term > this.term) this.#adoptTerm(now, term);
     else this.#follow(now);
     return this.#take();
   }
@@ -280,7 +262,7 @@ export class Election {
   /** What is passed on of a leader ends with its lease, which a later word of the same grant does not lengthen. */
   #isNews({ member, term, grant, leaseMs }: LeaderShown): boolean {
     if (leaseMs <= 0 || term <= this.#vacatedTerm || sameMember(member, this.#self)) return false;
-    return term > this.#term || this.#leader === undefined || grant > this.#grantShown;
+    return term > this.term || this.#leader === undefined || grant > this.#grantShown;
   }
 
   #followLeader(now: number, { member, grant, leaseMs }: LeaderShown, heard: boolean): void {
@@ -296,7 +278,7 @@ export class Election {
   /** The leadership is known to be open: elect soon, with a small stagger against split votes. */
   #vacate(now: number): void {
     this.#formerLeader = this.#leader;
-    this.#vacatedTerm = this.#term;
+    this.#vacatedTerm = this.term;
     this.#setLeader(undefined);
     this.#leaseShownUntilMs = Number.NEGATIVE_INFINITY;
     this.#leaderHeardMs = Number.NEGATIVE_INFINITY;
@@ -315,27 +297,26 @@ export class Election {
   /** The leader goes and has chosen this node: nobody else stands at this moment, so no pre-vote is needed. */
   #standNow(now: number, from: MemberId, round: number): void {
     if (!sameMember(from, this.#leader) && !sameMember(from, this.#formerLeader)) return;
-    if (round <= this.#term || this.#role === 'leader') return;
+    if (round <= this.term || this.#role === 'leader') return;
     if (this.#leader !== undefined) this.#vacate(now);
     if (!this.#wouldStand(now)) return;
-    if (round > this.#term + 1) this.#adoptTerm(now, round - 1);
+    if (round > this.term + 1) this.#adoptTerm(now, round - 1);
     this.#campaign(now);
   }
 
   #stand(now: number): void {
     this.#role = 'pre-candidate';
-    this.#fact({ type: 'election-started', term: this.#term + 1, phase: 'pre-vote' });
+    this.#fact({ type: 'election-started', term: this.term + 1, phase: 'pre-vote' });
     this.#startRound(now);
     this.#count(now, this.#self);
   }
 
   #campaign(now: number): void {
-    this.#term += 1;
-    this.#votedFor = this.#self;
+    this.#ballot.enter(this.term + 1);
     this.#role = 'candidate';
     this.#setLeader(undefined);
-    this.#persist();
-    this.#fact({ type: 'election-started', term: this.#term, phase: 'vote' });
+    this.#outputs.push(this.#ballot.vote(this.#self));
+    this.#fact({ type: 'election-started', term: this.term, phase: 'vote' });
     // Its own vote counts once it is durable, as the others' do.
     this.#startRound(now);
   }
@@ -352,8 +333,8 @@ export class Election {
     this.#resendMs = now + this.#scaled([resendMs, resendMs], [RESEND_TRIPS, RESEND_TRIPS])[0];
     const message: RingMessage =
       this.#role === 'candidate'
-        ? { kind: 'vote', round: this.#term }
-        : { kind: 'pre-vote', round: this.#term + 1 };
+        ? { kind: 'vote', round: this.term }
+        : { kind: 'pre-vote', round: this.term + 1 };
     for (const member of this.#configuration.members) {
       if (!member.voter || this.#answered.has(formatMember(member))) continue;
       const standing = this.#standingOf(member);
@@ -377,25 +358,20 @@ export class Election {
   }
 
   #voteRequested(now: number, candidate: MemberId, round: number, version: number): void {
-    const unvoted = this.#votedFor === undefined && round === this.#term;
-    if ((round > this.#term || unvoted) && this.#wouldVote(now, candidate, round, version)) {
+    const unvoted = this.#ballot.votedFor === undefined && round === this.term;
+    if ((round > this.term || unvoted) && this.#wouldVote(now, candidate, round, version)) {
       this.#adoptTerm(now, round);
-      this.#votedFor = candidate;
       this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
-      this.#persist();
+      this.#outputs.push(this.#ballot.vote(candidate));
       this.#fact({ type: 'vote-granted', term: round, candidate });
       this.#answer(candidate, 'vote-answer', round, true);
       return;
     }
     // The same question again, its answer having been lost: say again what disk says.
-    const again = round === this.#term && sameMember(candidate, this.#votedFor) && this.#role === 'follower';
-    if (again && !this.#isDurable) this.#persist();
+    const again =
+      round === this.term && sameMember(candidate, this.#ballot.votedFor) && this.#role === 'follower';
+    if (again && !this.#ballot.isSaved) this.#outputs.push(this.#ballot.persist());
     this.#answer(candidate, 'vote-answer', round, again);
-  }
-
-  get #isDurable(): boolean {
-    if (this.#persisting.size > 0) return true;
-    return this.#durable.term === this.#term && sameMember(this.#durable.votedFor, this.#votedFor);
   }
 
   #answerReceived(
@@ -406,11 +382,11 @@ export class Election {
   ): void {
     const preVote = answer.kind === 'pre-vote-answer';
     const expected: ElectionRole = preVote ? 'pre-candidate' : 'candidate';
-    const round = preVote ? this.#term + 1 : this.#term;
+    const round = preVote ? this.term + 1 : this.term;
     if (this.#role !== expected || answer.round !== round || this.#voter(from) === undefined) return;
     this.#answered.add(formatMember(from));
     if (answer.granted) this.#count(now, from);
-    else if (senderTerm > this.#term) this.#adoptTerm(now, senderTerm);
+    else if (senderTerm > this.term) this.#adoptTerm(now, senderTerm);
   }
 
   /** Whether those who granted, and those alive who have not answered yet, would make a majority. */
@@ -431,7 +407,7 @@ export class Election {
    * the other may be asking without being able to hear.
    */
   #yieldTo(now: number, other: MemberId, round: number): void {
-    if (this.#yielded || round !== this.#term + 1 || this.#voter(other) === undefined) return;
+    if (this.#yielded || round !== this.term + 1 || this.#voter(other) === undefined) return;
     const standsLater = this.#role === 'pre-candidate' && other.slot < this.#self.slot;
     if (!standsLater && this.#role !== 'follower') return;
     this.#yielded = true;
@@ -472,20 +448,19 @@ export class Election {
     else if (this.#role === 'candidate') {
       this.#role = 'leader';
       this.#setLeader(this.#self);
-      this.#fact({ type: 'elected', term: this.#term });
-      this.#outputs.push({ type: 'elected', term: this.#term });
+      this.#fact({ type: 'elected', term: this.term });
+      this.#outputs.push({ type: 'elected', term: this.term });
     }
   }
 
   #adoptTerm(now: number, term: number): void {
     this.#follow(now, this.#scaled(this.#timing.retryMs, RETRY_TRIPS));
-    this.#term = term;
-    this.#votedFor = undefined;
+    this.#ballot.enter(term);
   }
 
   #follow(now: number, wait: readonly [number, number] = this.#timing.electionTimeoutMs): void {
     if (this.#role === 'leader') {
-      this.#outputs.push({ type: 'deposed', term: this.#term });
+      this.#outputs.push({ type: 'deposed', term: this.term });
       this.#setLeader(undefined);
     }
     this.#role = 'follower';
@@ -495,14 +470,7 @@ export class Election {
   #setLeader(leader: MemberId | undefined): void {
     if (leader === this.#leader || sameMember(leader, this.#leader)) return;
     this.#leader = leader;
-    this.#outputs.push({ type: 'event', event: { type: 'leader-changed', term: this.#term, leader } });
-  }
-
-  #persist(): void {
-    this.#persistSeq += 1;
-    const record = { term: this.#term, votedFor: this.#votedFor };
-    this.#persisting.set(this.#persistSeq, record);
-    this.#outputs.push({ type: 'persist', seq: this.#persistSeq, record });
+    this.#outputs.push({ type: 'event', event: { type: 'leader-changed', term: this.term, leader } });
   }
 
   #answer(to: MemberId, kind: 'pre-vote-answer' | 'vote-answer', round: number, granted: boolean): void {
@@ -519,8 +487,7 @@ export class Election {
 
   /** At once, or after what is being persisted. */
   #say(output: ElectionOutput): void {
-    if (this.#persisting.size === 0) this.#outputs.push(output);
-    else this.#held.push({ seq: this.#persistSeq, output });
+    if (!this.#ballot.holds(output)) this.#outputs.push(output);
   }
 
   /** So many round trips to a majority, or the usual wait while these are not known. */

@@ -7,6 +7,7 @@
  * and every loss on the way stops all that follows from it.
  */
 import type { Random } from '../host/index.ts';
+import type { VoteRecord } from './ballot.ts';
 import {
   checkConfiguration,
   findMember,
@@ -18,7 +19,7 @@ import {
 import { Correspondents } from './correspondents.ts';
 import { Deaths } from './deaths.ts';
 import { Detector, type DetectorOutput, type StandingChange } from './detector.ts';
-import { Election, type ElectionOutput, type VoteRecord } from './election.ts';
+import { Election, type ElectionOutput } from './election.ts';
 import { factOf, type RingFact } from './events.ts';
 import { Healer, type RedeploymentAnswer } from './healer.ts';
 import { LamportClock } from './lamport.ts';

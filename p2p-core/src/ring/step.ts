@@ -1,7 +1,8 @@
 /** What can happen to a ring machine, what it then wants done, and how it stands. */
 import type { Address } from '../host/index.ts';
+import type { PersistOutput } from './ballot.ts';
 import type { RingConfiguration } from './configuration.ts';
-import type { ElectionOutput, ElectionRole } from './election.ts';
+import type { ElectionRole } from './election.ts';
 import type { RingEvent } from './events.ts';
 import type { RedeploymentAnswer, RedeploymentRequest, SlotDeath } from './healer.ts';
 import type { LeadershipOutput, LeaseAnswer } from './leadership.ts';
@@ -33,7 +34,7 @@ export type RingInput =
 export type RingOutput =
   | { readonly type: 'send'; readonly address: Address; readonly envelope: Envelope }
   | { readonly type: 'connect'; readonly member: MemberId; readonly address: Address }
-  | Extract<ElectionOutput, { type: 'persist' }>
+  | PersistOutput
   | Extract<LeadershipOutput, { type: 'lease' }>
   | { readonly type: 'redeploy'; readonly request: number; readonly redeployment: RedeploymentRequest }
   /** What `leave` began is over. */

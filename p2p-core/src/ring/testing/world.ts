@@ -4,8 +4,9 @@
  * lease. One seed gives one history. Wrong implementations are made by wrapping what passes between a
  * machine and this world (`Planted`), never inside the machine.
  */
+
+import type { VoteRecord } from '../ballot.ts';
 import type { RingConfiguration, RingMember } from '../configuration.ts';
-import type { VoteRecord } from '../election.ts';
 import type { RingEvent } from '../events.ts';
 import type { RedeploymentRequest } from '../healer.ts';
 import type { LeaseAnswer } from '../leadership.ts';
