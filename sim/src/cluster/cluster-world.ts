@@ -135,7 +135,7 @@ export class ClusterWorld {
       this.tell(
         `${machine.name} ${machine.ref.slot}@${machine.ref.generation} ${machine.evidence ?? change}`,
       );
-      if (change === 'booted') this.#injection.settle(machine.ref.slot);
+      if (change === 'booted' || change === 'moved') this.#injection.settle(machine.ref.slot);
       this.#judge((invariant) => invariant.onFleet?.(this, machine, change));
     });
   }

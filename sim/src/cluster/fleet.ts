@@ -3,7 +3,7 @@
  * has which machine, how it ended, what it printed. A machine is a process on the SimHost of its slot's
  * address, and runs the agent's production entry point; nothing else of the agent is touched.
  */
-import type { AgentConfig, Conditions, LinkConditions, MachineId } from '@skep/contract';
+import type { AgentConfig, Conditions, LinkConditions } from '@skep/contract';
 import type { AssignedDirectories, LaunchRequest, MachineRef } from '@skep/control-api';
 import { createLog, type Life, startLife } from '@skep/node-agent';
 import { type Host, HostError } from '@skep/p2p-core/host';
@@ -55,10 +55,11 @@ export type MachineState = 'booting' | 'alive' | 'exited';
 
 /** One machine's life, from its launch on. */
 export interface FleetMachine {
+  /** What it is: as which it was launched, or of a spare that took a slot over, that slot's machine. */
   readonly ref: MachineRef;
+  /** The name by which its launcher knows it, whatever it is. */
+  readonly launchedAs: MachineRef;
   readonly name: string;
-  /** What it is: as which it was launched, or for a spare that has taken a slot over, its machine. */
-  readonly livesAs: MachineId;
   /** Changes when a spare takes a slot over. */
   readonly address: string;
   readonly state: MachineState;
@@ -158,8 +159,8 @@ export class Fleet {
     this.#count += 1;
     const entry: Entry = {
       ref: machine,
+      launchedAs: machine,
       name: `sim-${this.#count}`,
-      livesAs: { slot: machine.slot, generation: machine.generation },
       address: this.#addressFor(request.config.listen.host),
       state: 'booting',
       host: undefined,
@@ -299,7 +300,7 @@ export class Fleet {
     const first = this.#hostAt(entry.address, machine.slot);
     entry.host = first;
     entry.state = 'alive';
-    entry.livesAs = { slot: machine.slot, generation: machine.generation };
+    entry.ref = machine;
     const whole: AgentConfig = {
       ...config,
       listen: { ...config.listen, host: entry.address },
@@ -332,14 +333,15 @@ export class Fleet {
   }
 
   /** The spare's process goes on at the address and on the disk of the slot that it takes over. */
-  #move(entry: Entry, from: SimHost, { slot, generation, listen }: AgentConfig): SimHost {
-    if (this.living().some(({ address }) => address === listen.host)) {
-      throw new HostError('address-in-use', `another machine is at ${listen.host}`);
+  #move(entry: Entry, from: SimHost, { listen }: AgentConfig): SimHost {
+    const { assigned } = entry;
+    if (assigned === undefined || this.living().some(({ address }) => address === listen.host)) {
+      throw new HostError('address-in-use', `${listen.host} is not for ${entry.name} to have`);
     }
     from.crash();
     entry.address = listen.host;
-    entry.livesAs = { slot, generation };
-    entry.host = this.#hostAt(listen.host, slot);
+    entry.ref = assigned.machine;
+    entry.host = this.#hostAt(listen.host, assigned.machine.slot);
     this.#tell(entry, 'moved');
     return entry.host;
   }

@@ -133,7 +133,7 @@ export class SimLauncher implements Launcher {
     return this.#fleet
       .living()
       .filter(({ ref }) => clusterUid === undefined || ref.clusterUid === clusterUid)
-      .map(({ ref, name }) => ({ machine: ref, name }));
+      .map(({ launchedAs, name }) => ({ machine: launchedAs, name }));
   }
 
   watch(onExit: (exit: MachineExit) => void): () => void {
@@ -155,10 +155,11 @@ export class SimLauncher implements Launcher {
     return machine === 'called-off' ? undefined : machine;
   }
 
-  #tellExit({ ref, evidence }: FleetMachine): void {
+  #tellExit({ launchedAs, evidence }: FleetMachine): void {
     const knownMs = drawMs(this.#fleet.random, this.#fleet.options.exitKnownMs ?? [20, 2_000]);
     this.#host.clock.setTimer(knownMs, () => {
-      for (const listener of [...this.#listeners]) listener({ machine: ref, evidence: evidence ?? 'gone' });
+      for (const listener of [...this.#listeners])
+        listener({ machine: launchedAs, evidence: evidence ?? 'gone' });
     });
   }
 

@@ -1,5 +1,4 @@
 /** Warm spares in whole simulated clusters: whose process serves a slot is told by the fleet. */
-import { formatMachineId } from '@skep/contract';
 import { describe, expect, it } from 'vitest';
 import { ClusterWorld } from './cluster-world.ts';
 import { type FleetMachine, fleetPresets } from './fleet.ts';
@@ -16,7 +15,7 @@ async function healthy(seed: number, spares: number): Promise<ClusterWorld> {
 
 /** The living machine of a slot, as whichever it was launched. */
 function dweller(world: ClusterWorld, slot: string): FleetMachine | undefined {
-  return world.fleet.living().find(({ livesAs }) => livesAs.slot === slot);
+  return world.fleet.living().find(({ ref }) => ref.slot === slot);
 }
 
 function serving(world: ClusterWorld, slot: string, generation: number): boolean {
@@ -40,8 +39,8 @@ describe('a warm spare', () => {
       world.fleet.crash(victim);
       const tookMs = await runUntil(world, () => serving(world, 'bootstrap-2', 2));
       expect(dweller(world, 'bootstrap-2')).toBe(spare);
-      expect(formatMachineId(spare.livesAs)).toBe('bootstrap-2@2');
-      expect([spare.address, spare.ref.slot]).toEqual([victim.address, 'spare-1']);
+      expect(spare.ref).toMatchObject({ slot: 'bootstrap-2', generation: 2 });
+      expect([spare.address, spare.launchedAs.slot]).toEqual([victim.address, 'spare-1']);
       // The disk of the slot, where its predecessor kept its token.
       expect(
         await world.world.complete(spare.host!.files.stat('/data/bootstrap-2/agent/1.1/token')),
