@@ -35,7 +35,7 @@ const searches: Readonly<Record<string, Search>> = {
   chaos: {
     what: 'kill, pause and cut off real processes, and measure how they heal',
     options:
-      '[--rounds N] [--kind follower|leader|spare|both|majority|api-down|pause5|pause60|cut] [--seed SEED]',
+      '[--rounds N] [--kind follower|leader|spare|both|majority|api-down|pause5|pause60|zombie|cut] [--jobs CLUSTERS] [--seed SEED]',
     run: soakChaos,
   },
 };
