@@ -12,7 +12,7 @@ import { decideRedeployment, type RedeploymentAsk } from './decisions/redeployme
 import { machineKey, type RedeploymentRow } from './decisions/rows.ts';
 import { decideSpareSilent } from './decisions/spare-renewal.ts';
 import { decideWatchdog, lostVoters, watchdogHolder } from './decisions/watchdog.ts';
-import { Hearing } from './hearing.ts';
+import { Hearing, latenessMs } from './hearing.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
 import type { Silence } from './silence.ts';
@@ -102,11 +102,10 @@ export class Healing {
     };
   }
 
-  #sparesHeard({ uid, about }: ClusterRecord, now: number): Pick<Observed, 'sparesHeard'> {
-    const { spares, reportIntervalMs } = about.spec;
-    if (spares === 0) return {};
-    const sinceMs = now - heardIntervals * reportIntervalMs;
-    return { sparesHeard: this.#components.liveness.heardSince(uid, 'spare', sinceMs) };
+  #sparesHeard(record: ClusterRecord, now: number): Pick<Observed, 'sparesHeard'> {
+    if (record.about.spec.spares === 0) return {};
+    const sinceMs = now - latenessMs(record);
+    return { sparesHeard: this.#components.liveness.heardSince(record.uid, 'spare', sinceMs) };
   }
 
   /** The highest term that a bootstrap node has reported. */
