@@ -14,9 +14,11 @@
 import type { Random } from '../host/index.ts';
 import { Ballot, type PersistOutput, type VoteRecord } from './ballot.ts';
 import { findMember, majorityOf, type RingConfiguration, type RingMember } from './configuration.ts';
+import { ElectionWaits } from './election-waits.ts';
 import type { RingFact } from './events.ts';
-import { formatMember, isDead, type MemberId, type Standing, sameMember } from './member.ts';
+import { isDead, type MemberId, type Standing, sameMember } from './member.ts';
 import type { Envelope, LeaderShown, RingMessage } from './messages.ts';
+import { Tally } from './tally.ts';
 import type { RingTiming } from './timing.ts';
 
 export type ElectionRole = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
@@ -44,23 +46,12 @@ export interface ElectionComponents {
   readonly quorumMs: () => number | undefined;
 }
 
-/** The wait after a lost candidacy doubles at most this often. */
-const MAX_DOUBLINGS = 3;
-/** In round trips to a majority: a candidate's waits, so that whoever stands first has won before the next stands. */
-const STAGGER_TRIPS = [1, 3] as const;
-const CANDIDACY_TRIPS = [10, 20] as const;
-const RETRY_TRIPS = [2, 8] as const;
-const RESEND_TRIPS = 1.5;
-/** How far measured round trips move a wait from its usual length. */
-const LEAST_SCALE = 0.5;
-const MOST_SCALE = 8;
 const NO_VOTE: VoteRecord = { term: 0, votedFor: undefined };
 const NOTHING: readonly ElectionOutput[] = [];
 
 export class Election {
-  readonly #random: Random;
   readonly #standingOf: (member: MemberId) => Standing | undefined;
-  readonly #quorumMs: () => number | undefined;
+  readonly #waits: ElectionWaits;
   readonly #self: MemberId;
   readonly #timing: RingTiming;
   #configuration: RingConfiguration;
@@ -80,8 +71,7 @@ export class Election {
   /** When to stand, as a follower; when to give up, as a candidate. Set at the first tick. */
   #deadlineMs = Number.NaN;
   #resendMs = 0;
-  #grants = new Set<string>();
-  #answered = new Set<string>();
+  readonly #tally = new Tally();
   /** Candidacies lost since the last leader; each makes the next wait longer. */
   #losses = 0;
   /** Stood back once already for another's pre-vote since the last leader. */
@@ -89,9 +79,8 @@ export class Election {
   #outputs: ElectionOutput[] = [];
 
   constructor(components: ElectionComponents, options: ElectionOptions) {
-    this.#random = components.random;
     this.#standingOf = components.standingOf;
-    this.#quorumMs = components.quorumMs;
+    this.#waits = new ElectionWaits(components, options.timing);
     this.#self = options.self;
     this.#timing = options.timing;
     this.#configuration = options.configuration;
@@ -143,7 +132,8 @@ export class Election {
     if (this.#role !== 'follower' && !this.#isVoter) this.#follow(now);
     if (this.#leader !== undefined && findMember(configuration, this.#leader) === undefined)
       this.#vacate(now);
-    this.#recount(now);
+    this.#tally.recount(configuration);
+    this.#concludeRound(now);
     return this.#take();
   }
 
@@ -153,8 +143,7 @@ export class Election {
   }
 
   wake(now: number): readonly ElectionOutput[] {
-    if (Number.isNaN(this.#deadlineMs))
-      this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+    if (Number.isNaN(this.#deadlineMs)) this.#deadlineMs = now + this.#waits.timeoutMs();
     this.#noticeDeadLeader(now);
     switch (this.#role) {
       case 'follower':
@@ -221,7 +210,7 @@ export class Election {
     const record = this.#ballot.persistFailed(seq);
     if (record === undefined) return NOTHING;
     this.#outputs.push({ type: 'event', event: { type: 'vote-not-saved', term: record.term, detail } });
-    if (this.#role === 'candidate') this.#follow(now, this.#timing.electionTimeoutMs);
+    if (this.#role === 'candidate') this.#follow(now);
     return this.#take();
   }
 
@@ -271,7 +260,7 @@ export class Election {
     if (heard) this.#leaderHeardMs = now;
     this.#leaseShownUntilMs = now + leaseMs;
     this.#grantShown = grant;
-    this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+    this.#deadlineMs = now + this.#waits.timeoutMs();
     this.#startAfresh();
   }
 
@@ -283,8 +272,7 @@ export class Election {
     this.#leaseShownUntilMs = Number.NEGATIVE_INFINITY;
     this.#leaderHeardMs = Number.NEGATIVE_INFINITY;
     this.#startAfresh();
-    if (this.#role === 'follower')
-      this.#deadlineMs = now + this.#between(this.#scaled(this.#timing.staggerMs, STAGGER_TRIPS));
+    if (this.#role === 'follower') this.#deadlineMs = now + this.#waits.staggerMs();
   }
 
   /** Whether this node is one to stand at all, when its time has come. */
@@ -322,21 +310,19 @@ export class Election {
   }
 
   #startRound(now: number): void {
-    this.#grants = new Set();
-    this.#answered = new Set([formatMember(this.#self)]);
-    this.#deadlineMs = now + this.#between(this.#scaled(this.#timing.candidacyMs, CANDIDACY_TRIPS));
+    this.#tally.begin(this.#self);
+    this.#deadlineMs = now + this.#waits.candidacyMs();
     this.#askForVotes(now);
   }
 
   #askForVotes(now: number): void {
-    const { resendMs } = this.#timing;
-    this.#resendMs = now + this.#scaled([resendMs, resendMs], [RESEND_TRIPS, RESEND_TRIPS])[0];
+    this.#resendMs = now + this.#waits.resendMs();
     const message: RingMessage =
       this.#role === 'candidate'
         ? { kind: 'vote', round: this.term }
         : { kind: 'pre-vote', round: this.term + 1 };
     for (const member of this.#configuration.members) {
-      if (!member.voter || this.#answered.has(formatMember(member))) continue;
+      if (!member.voter || this.#tally.hasAnswered(member)) continue;
       const standing = this.#standingOf(member);
       if (standing !== undefined && !isDead(standing))
         this.#send({ slot: member.slot, generation: member.generation }, message);
@@ -361,7 +347,7 @@ export class Election {
     const unvoted = this.#ballot.votedFor === undefined && round === this.term;
     if ((round > this.term || unvoted) && this.#wouldVote(now, candidate, round, version)) {
       this.#adoptTerm(now, round);
-      this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+      this.#deadlineMs = now + this.#waits.timeoutMs();
       this.#outputs.push(this.#ballot.vote(candidate));
       this.#fact({ type: 'vote-granted', term: round, candidate });
       this.#answer(candidate, 'vote-answer', round, true);
@@ -384,7 +370,7 @@ export class Election {
     const expected: ElectionRole = preVote ? 'pre-candidate' : 'candidate';
     const round = preVote ? this.term + 1 : this.term;
     if (this.#role !== expected || answer.round !== round || this.#voter(from) === undefined) return;
-    this.#answered.add(formatMember(from));
+    this.#tally.answered(from);
     if (answer.granted) this.#count(now, from);
     else if (senderTerm > this.term) this.#adoptTerm(now, senderTerm);
   }
@@ -393,10 +379,9 @@ export class Election {
   #canStillWin(): boolean {
     const possible = this.#configuration.members.filter((member) => {
       if (!member.voter) return false;
-      const key = formatMember(member);
       // Its own vote, when not counted yet, is still being persisted.
-      if (this.#grants.has(key) || sameMember(member, this.#self)) return true;
-      return !this.#answered.has(key) && !isDead(this.#standingOf(member) ?? 'dead');
+      if (this.#tally.hasGranted(member) || sameMember(member, this.#self)) return true;
+      return !this.#tally.hasAnswered(member) && !isDead(this.#standingOf(member) ?? 'dead');
     });
     return possible.length >= majorityOf(this.#configuration);
   }
@@ -412,16 +397,14 @@ export class Election {
     if (!standsLater && this.#role !== 'follower') return;
     this.#yielded = true;
     const deadlineMs = this.#deadlineMs;
-    this.#follow(now, this.#scaled(this.#timing.retryMs, RETRY_TRIPS));
+    this.#follow(now, this.#waits.retryMs());
     if (!standsLater) this.#deadlineMs = Math.max(deadlineMs, this.#deadlineMs);
   }
 
   /** A candidacy has failed: waits longer from time to time, so that a ring without a majority is quiet. */
   #lose(now: number): void {
-    const [least, most] = this.#scaled(this.#timing.retryMs, RETRY_TRIPS);
-    const factor = 2 ** Math.min(this.#losses, MAX_DOUBLINGS);
     this.#losses += 1;
-    this.#follow(now, [least * factor, most * factor]);
+    this.#follow(now, this.#waits.retryMs(this.#losses - 1));
   }
 
   #startAfresh(): void {
@@ -430,20 +413,12 @@ export class Election {
   }
 
   #count(now: number, voter: MemberId): void {
-    this.#grants.add(formatMember(voter));
-    this.#concludeRound(now);
-  }
-
-  /** Of those who are voters now: a slot must not be counted twice, by a generation that is over and by the next. */
-  #recount(now: number): void {
-    const voters = this.#configuration.members.filter(({ voter }) => voter).map(formatMember);
-    this.#grants = new Set(voters.filter((voter) => this.#grants.has(voter)));
-    this.#answered = new Set(voters.filter((voter) => this.#answered.has(voter)));
+    this.#tally.granted(voter);
     this.#concludeRound(now);
   }
 
   #concludeRound(now: number): void {
-    if (this.#grants.size < majorityOf(this.#configuration)) return;
+    if (!this.#tally.isMajority(this.#configuration)) return;
     if (this.#role === 'pre-candidate') this.#campaign(now);
     else if (this.#role === 'candidate') {
       this.#role = 'leader';
@@ -454,17 +429,17 @@ export class Election {
   }
 
   #adoptTerm(now: number, term: number): void {
-    this.#follow(now, this.#scaled(this.#timing.retryMs, RETRY_TRIPS));
+    this.#follow(now, this.#waits.retryMs());
     this.#ballot.enter(term);
   }
 
-  #follow(now: number, wait: readonly [number, number] = this.#timing.electionTimeoutMs): void {
+  #follow(now: number, waitMs = this.#waits.timeoutMs()): void {
     if (this.#role === 'leader') {
       this.#outputs.push({ type: 'deposed', term: this.term });
       this.#setLeader(undefined);
     }
     this.#role = 'follower';
-    this.#deadlineMs = now + this.#between(wait);
+    this.#deadlineMs = now + waitMs;
   }
 
   #setLeader(leader: MemberId | undefined): void {
@@ -488,19 +463,6 @@ export class Election {
   /** At once, or after what is being persisted. */
   #say(output: ElectionOutput): void {
     if (!this.#ballot.holds(output)) this.#outputs.push(output);
-  }
-
-  /** So many round trips to a majority, or the usual wait while these are not known. */
-  #scaled(usual: readonly [number, number], trips: readonly [number, number]): readonly [number, number] {
-    const tripMs = this.#quorumMs();
-    if (tripMs === undefined) return usual;
-    const scale = (usualMs: number, count: number) =>
-      Math.min(MOST_SCALE * usualMs, Math.max(LEAST_SCALE * usualMs, count * tripMs));
-    return [scale(usual[0], trips[0]), scale(usual[1], trips[1])];
-  }
-
-  #between([least, most]: readonly [number, number]): number {
-    return least + this.#random.float() * (most - least);
   }
 
   #take(): readonly ElectionOutput[] {
