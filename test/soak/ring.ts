@@ -13,7 +13,7 @@ const minuteMs = 60_000;
 const weathers: Readonly<Record<string, Weather>> = {
   loss: { loss: 0.1 },
   pauses: { loss: 0.3, pauses: { everyMs: minuteMs, forMs: 5_000 } },
-  starved: { starved: 1 },
+  starved: { loss: 0.1, starved: 1 },
 };
 const program = join(import.meta.dirname, 'living-rings.ts');
 /** Node-hours of one world, and so of one seed. */
