@@ -1,29 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterRecord } from '../cluster-record.ts';
-import { apply, serving, t0 } from '../testing/serving-cluster.ts';
+import { apply, silentFollower as ask, serving, surroundings, t0 } from '../testing/serving-cluster.ts';
 import { commandsFor, revisionOf } from './commands.ts';
 import { currentMachine } from './decision.ts';
 import { decideDelete, isEnded } from './deletion.ts';
 import { decideLease } from './lease.ts';
 import { decideExit, decideNextAttempt, decideStopped } from './machine-life.ts';
 import { decideRedeployNode } from './operator.ts';
-import { decideRedeployment, type RedeploymentAsk } from './redeployment.ts';
+import { decideRedeployment } from './redeployment.ts';
 import type { EffectRow } from './rows.ts';
 import { decideWatchdog } from './watchdog.ts';
-
-const surroundings = { controlApiHosts: [], modelsNetwork: false };
-
-const ask: RedeploymentAsk = {
-  slot: 'bootstrap-3',
-  generation: 1,
-  term: 5,
-  by: 'bootstrap-1@1',
-  reason: 'silent',
-  cause: 'silence',
-  heard: false,
-  drainMs: 5_000,
-  reportedTerm: 0,
-};
 
 describe('decideLease', () => {
   it.each([

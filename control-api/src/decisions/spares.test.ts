@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterRecord } from '../cluster-record.ts';
-import { apply, serving, t0 } from '../testing/serving-cluster.ts';
+import { apply, serving, surroundings, t0 } from '../testing/serving-cluster.ts';
 import { commandsFor } from './commands.ts';
 import { currentMachine } from './decision.ts';
 import { decideDelete, isEnded } from './deletion.ts';
@@ -27,7 +27,6 @@ const ask: RedeploymentAsk = {
   reportedTerm: 5,
   sparesHeard: new Set(['spare-1@1', 'spare-2@1']),
 };
-const surroundings = { controlApiHosts: [], modelsNetwork: false };
 const pool = (spares = 1, more: object = {}) => serving({ spares, ...more });
 const machine = (state: ClusterRecord, key: string): MachineRow => state.machines.get(key)!;
 const effects = (state: ClusterRecord) => [...state.effects.keys()].sort();
