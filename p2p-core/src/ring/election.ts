@@ -8,12 +8,11 @@
  * or while the lease it was shown, by the leader or by others that were, runs; proof of the leader's death ends both at
  * once. Only a node that has lately reached the control API stands, since without it an elected node could do nothing.
  * A leader that leaves names who is to stand at once.
- *
- * A term that was merely heard of is not persisted: forgetting it can cost a round, never a second vote.
  */
 import type { Random } from '../host/index.ts';
+import { Allegiance } from './allegiance.ts';
 import { Ballot, type PersistOutput, type VoteRecord } from './ballot.ts';
-import { findMember, majorityOf, type RingConfiguration, type RingMember } from './configuration.ts';
+import { findMember, type RingConfiguration, type RingMember } from './configuration.ts';
 import { ElectionWaits } from './election-waits.ts';
 import type { RingFact } from './events.ts';
 import { isDead, type MemberId, type Standing, sameMember } from './member.ts';
@@ -59,13 +58,7 @@ export class Election {
   readonly #ballot: Ballot<ElectionOutput>;
   readonly #recordLost: boolean;
   #role: ElectionRole = 'follower';
-  #leader: MemberId | undefined;
-  #leaderHeardMs = Number.NEGATIVE_INFINITY;
-  #leaseShownUntilMs = Number.NEGATIVE_INFINITY;
-  #grantShown = 0;
-  /** Who led before, and until which term word of others that someone leads is out of date. */
-  #formerLeader: MemberId | undefined;
-  #vacatedTerm = -1;
+  readonly #allegiance = new Allegiance();
   #resigned = false;
   #authorityReachedMs = Number.NEGATIVE_INFINITY;
   /** When to stand, as a follower; when to give up, as a candidate. Set at the first tick. */
@@ -99,20 +92,17 @@ export class Election {
   }
 
   get leader(): MemberId | undefined {
-    return this.#leader;
+    return this.#allegiance.leader;
   }
 
   /** Whose place is open: what is known of it must go with every request for a vote. */
   get formerLeader(): MemberId | undefined {
-    return this.#formerLeader;
+    return this.#allegiance.former;
   }
 
   /** The leader this node follows, to be passed on while the lease it was shown runs. */
   leaderShown(now: number): LeaderShown | undefined {
-    if (this.#role === 'leader' || this.#leader === undefined || now >= this.#leaseShownUntilMs)
-      return undefined;
-    const leaseMs = this.#leaseShownUntilMs - now;
-    return { member: this.#leader, term: this.term, grant: this.#grantShown, leaseMs };
+    return this.#role === 'leader' ? undefined : this.#allegiance.toShow(now, this.term);
   }
 
   /** When `wake` is due, if nothing else happens. */
@@ -120,7 +110,7 @@ export class Election {
     if (Number.isNaN(this.#deadlineMs)) return now;
     if (this.#role === 'leader') return Number.POSITIVE_INFINITY;
     if (this.#role !== 'follower') return Math.min(this.#deadlineMs, this.#resendMs);
-    const dueMs = Math.max(this.#deadlineMs, this.#leaseShownUntilMs);
+    const dueMs = Math.max(this.#deadlineMs, this.#allegiance.leaseUntilMs);
     return this.#wouldStand(Math.max(now, dueMs)) ? dueMs : Number.POSITIVE_INFINITY;
   }
 
@@ -130,8 +120,7 @@ export class Election {
     const admittedAtTerm = this.#me?.admittedAtTerm ?? 0;
     if (admittedAtTerm > this.term) this.#adoptTerm(now, admittedAtTerm);
     if (this.#role !== 'follower' && !this.#isVoter) this.#follow(now);
-    if (this.#leader !== undefined && findMember(configuration, this.#leader) === undefined)
-      this.#vacate(now);
+    if (this.leader !== undefined && findMember(configuration, this.leader) === undefined) this.#vacate(now);
     this.#tally.recount(configuration);
     this.#concludeRound(now);
     return this.#take();
@@ -147,7 +136,7 @@ export class Election {
     this.#noticeDeadLeader(now);
     switch (this.#role) {
       case 'follower':
-        if (now >= this.#deadlineMs && now >= this.#leaseShownUntilMs && this.#wouldStand(now))
+        if (now >= this.#deadlineMs && now >= this.#allegiance.leaseUntilMs && this.#wouldStand(now))
           this.#stand(now);
         break;
       case 'pre-candidate':
@@ -163,11 +152,13 @@ export class Election {
   hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leader'>): readonly ElectionOutput[] {
     const { leader, term } = shown;
     const itself = sameMember(leader?.member, from);
-    if (!itself && term >= this.term && sameMember(from, this.#leader)) this.#vacate(now);
+    if (!itself && term >= this.term && sameMember(from, this.leader)) this.#vacate(now);
     if (leader === undefined || leader.term < this.term || this.#voter(leader.member) === undefined)
       return this.#take();
     // Word of a dead leader, its own too, was on its way when it died. One that lives refutes its death first.
-    if (this.#isGone(leader.member) || (!itself && !this.#isNews(leader))) return this.#take();
+    if (this.#isGone(leader.member)) return this.#take();
+    const isOwn = sameMember(leader.member, this.#self);
+    if (!itself && (isOwn || !this.#allegiance.isNews(leader, this.term))) return this.#take();
     if (leader.term > this.term) this.#adoptTerm(now, leader.term);
     // Two cannot be elected in one term; if a broken ring does it, the lease decides, not a heartbeat.
     if (this.#role !== 'leader') this.#followLeader(now, leader, itself);
@@ -238,8 +229,8 @@ export class Election {
 
   /** Proof of death ends the leader's claim to be waited for. */
   #noticeDeadLeader(now: number): void {
-    if (this.#role === 'leader' || this.#leader === undefined) return;
-    if (this.#isGone(this.#leader)) this.#vacate(now);
+    if (this.#role === 'leader' || this.leader === undefined) return;
+    if (this.#isGone(this.leader)) this.#vacate(now);
   }
 
   /** Known for certain, and not by silence, to be here no more. */
@@ -248,29 +239,18 @@ export class Election {
     return standing === 'dead' || standing === 'left';
   }
 
-  /** What is passed on of a leader ends with its lease, which a later word of the same grant does not lengthen. */
-  #isNews({ member, term, grant, leaseMs }: LeaderShown): boolean {
-    if (leaseMs <= 0 || term <= this.#vacatedTerm || sameMember(member, this.#self)) return false;
-    return term > this.term || this.#leader === undefined || grant > this.#grantShown;
-  }
-
-  #followLeader(now: number, { member, grant, leaseMs }: LeaderShown, heard: boolean): void {
+  #followLeader(now: number, shown: LeaderShown, itself: boolean): void {
     this.#role = 'follower';
-    this.#setLeader(member);
-    if (heard) this.#leaderHeardMs = now;
-    this.#leaseShownUntilMs = now + leaseMs;
-    this.#grantShown = grant;
+    this.#setLeader(shown.member);
+    this.#allegiance.shown(now, shown, itself);
     this.#deadlineMs = now + this.#waits.timeoutMs();
     this.#startAfresh();
   }
 
   /** The leadership is known to be open: elect soon, with a small stagger against split votes. */
   #vacate(now: number): void {
-    this.#formerLeader = this.#leader;
-    this.#vacatedTerm = this.term;
+    this.#allegiance.end(this.term);
     this.#setLeader(undefined);
-    this.#leaseShownUntilMs = Number.NEGATIVE_INFINITY;
-    this.#leaderHeardMs = Number.NEGATIVE_INFINITY;
     this.#startAfresh();
     if (this.#role === 'follower') this.#deadlineMs = now + this.#waits.staggerMs();
   }
@@ -279,14 +259,14 @@ export class Election {
   #wouldStand(now: number): boolean {
     if (!this.#isVoter || this.#resigned) return false;
     if (now - this.#authorityReachedMs > this.#timing.authorityFreshMs) return false;
-    return this.#leader === undefined || this.#standingOf(this.#leader) !== 'alive';
+    return this.leader === undefined || this.#standingOf(this.leader) !== 'alive';
   }
 
   /** The leader goes and has chosen this node: nobody else stands at this moment, so no pre-vote is needed. */
   #standNow(now: number, from: MemberId, round: number): void {
-    if (!sameMember(from, this.#leader) && !sameMember(from, this.#formerLeader)) return;
+    if (!sameMember(from, this.leader) && !sameMember(from, this.formerLeader)) return;
     if (round <= this.term || this.#role === 'leader') return;
-    if (this.#leader !== undefined) this.#vacate(now);
+    if (this.leader !== undefined) this.#vacate(now);
     if (!this.#wouldStand(now)) return;
     if (round > this.term + 1) this.#adoptTerm(now, round - 1);
     this.#campaign(now);
@@ -335,12 +315,7 @@ export class Election {
     if (me === undefined || !this.#isVoter || round <= me.admittedAtTerm) return false;
     // A candidate with an older configuration may count voters that are no more.
     if (this.#voter(candidate) === undefined || version < this.#configuration.version) return false;
-    return !this.#sticks(now);
-  }
-
-  #sticks(now: number): boolean {
-    if (this.#role === 'leader' || now < this.#leaseShownUntilMs) return true;
-    return this.#leader !== undefined && now - this.#leaderHeardMs < this.#timing.electionTimeoutMs[0];
+    return this.#role !== 'leader' && !this.#allegiance.holds(now, this.#timing.electionTimeoutMs[0]);
   }
 
   #voteRequested(now: number, candidate: MemberId, round: number, version: number): void {
@@ -375,15 +350,12 @@ export class Election {
     else if (senderTerm > this.term) this.#adoptTerm(now, senderTerm);
   }
 
-  /** Whether those who granted, and those alive who have not answered yet, would make a majority. */
   #canStillWin(): boolean {
-    const possible = this.#configuration.members.filter((member) => {
-      if (!member.voter) return false;
+    return this.#tally.canReachMajority(this.#configuration, (voter) => {
       // Its own vote, when not counted yet, is still being persisted.
-      if (this.#tally.hasGranted(member) || sameMember(member, this.#self)) return true;
-      return !this.#tally.hasAnswered(member) && !isDead(this.#standingOf(member) ?? 'dead');
+      if (sameMember(voter, this.#self)) return true;
+      return !this.#tally.hasAnswered(voter) && !isDead(this.#standingOf(voter) ?? 'dead');
     });
-    return possible.length >= majorityOf(this.#configuration);
   }
 
   /**
@@ -443,9 +415,8 @@ export class Election {
   }
 
   #setLeader(leader: MemberId | undefined): void {
-    if (leader === this.#leader || sameMember(leader, this.#leader)) return;
-    this.#leader = leader;
-    this.#outputs.push({ type: 'event', event: { type: 'leader-changed', term: this.term, leader } });
+    if (this.#allegiance.becomes(leader))
+      this.#outputs.push({ type: 'event', event: { type: 'leader-changed', term: this.term, leader } });
   }
 
   #answer(to: MemberId, kind: 'pre-vote-answer' | 'vote-answer', round: number, granted: boolean): void {

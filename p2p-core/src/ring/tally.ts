@@ -24,10 +24,6 @@ export class Tally {
     return this.#answered.has(formatMember(voter));
   }
 
-  hasGranted(voter: MemberId): boolean {
-    return this.#grants.has(formatMember(voter));
-  }
-
   /** Of those who are voters now: a slot must not be counted twice, by a generation that is over and by the next. */
   recount({ members }: RingConfiguration): void {
     const voters = members.filter(({ voter }) => voter).map(formatMember);
@@ -37,5 +33,13 @@ export class Tally {
 
   isMajority(configuration: RingConfiguration): boolean {
     return this.#grants.size >= majorityOf(configuration);
+  }
+
+  /** Whether those who granted, and those who still may, make a majority. */
+  canReachMajority(configuration: RingConfiguration, mayGrant: (voter: MemberId) => boolean): boolean {
+    const possible = configuration.members.filter(
+      (member) => member.voter && (this.#grants.has(formatMember(member)) || mayGrant(member)),
+    );
+    return possible.length >= majorityOf(configuration);
   }
 }
