@@ -82,6 +82,8 @@ type Entry = { -readonly [K in keyof FleetMachine]: FleetMachine[K] } & {
   readonly request: LaunchRequest;
   /** Of a spare: what it is to be. */
   assigned: LaunchRequest | undefined;
+  /** What it runs by, since it first did: its runner keeps that over a reboot. */
+  config: AgentConfig | undefined;
   readonly log: string[];
   /** Of its present process; missing while that starts. */
   life: Life | undefined;
@@ -170,6 +172,7 @@ export class Fleet {
       rebootedAtMs: undefined,
       request,
       assigned: undefined,
+      config: undefined,
       log: [],
       life: undefined,
     };
@@ -229,7 +232,7 @@ export class Fleet {
   }
 
   /**
-   * The machine loses power and comes up again, as the same machine: its agent is started anew as it was first,
+   * The machine loses power and comes up again, as the same machine: its agent is started anew as it was last,
    * on the disk that it had or on an empty one. Whoever launched it is told nothing.
    */
   reboot(machine: FleetMachine, disk: 'keep' | 'lose', downMs: number): void {
@@ -295,17 +298,17 @@ export class Fleet {
 
   #boot(entry: Entry): void {
     if (entry.state !== 'booting') return;
-    const { machine, config, emptyDisk } = entry.request;
-    if (emptyDisk && entry.rebootedAtMs === undefined) this.eraseDisk(entry.address);
-    const first = this.#hostAt(entry.address, machine.slot);
+    const { config, emptyDisk } = entry.request;
+    if (emptyDisk && entry.config === undefined) this.eraseDisk(entry.address);
+    const first = this.#hostAt(entry.address, entry.ref.slot);
     entry.host = first;
     entry.state = 'alive';
-    entry.ref = machine;
-    const whole: AgentConfig = {
+    entry.config ??= {
       ...config,
       listen: { ...config.listen, host: entry.address },
       ...directoriesOf(entry.request),
     };
+    const whole = entry.config;
     const log = createLog(first.clock, (line) => {
       entry.log.push(line);
       if (entry.log.length > keptLogLines * 2) entry.log.splice(0, keptLogLines);
@@ -333,14 +336,16 @@ export class Fleet {
   }
 
   /** The spare's process goes on at the address and on the disk of the slot that it takes over. */
-  #move(entry: Entry, from: SimHost, { listen }: AgentConfig): SimHost {
+  #move(entry: Entry, from: SimHost, config: AgentConfig): SimHost {
     const { assigned } = entry;
+    const { listen } = config;
     if (assigned === undefined || this.living().some(({ address }) => address === listen.host)) {
       throw new HostError('address-in-use', `${listen.host} is not for ${entry.name} to have`);
     }
     from.crash();
     entry.address = listen.host;
     entry.ref = assigned.machine;
+    entry.config = config;
     entry.host = this.#hostAt(listen.host, assigned.machine.slot);
     this.#tell(entry, 'moved');
     return entry.host;

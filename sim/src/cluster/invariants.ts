@@ -19,6 +19,7 @@ import {
 } from './leadership-invariants.ts';
 import type { RowChange } from './ledger.ts';
 import {
+  aSpareLivesInOneSlot,
   budgetsAreKept,
   completeIsProven,
   generationsGoOneByOne,
@@ -69,6 +70,7 @@ export function safetyInvariants(): readonly Invariant[] {
     generationsGoOneByOne(),
     oneMachinePerGeneration(),
     oneMachinePerSlot(),
+    aSpareLivesInOneSlot(),
     oneCredentialPerMachine(),
     onlyTheDeadAreCalledDead(),
     onlyTheDeadAreReplaced(),

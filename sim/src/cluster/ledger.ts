@@ -2,7 +2,7 @@
  * What the store holds of the cluster of a simulated world, followed commit by commit from outside. A cluster that was
  * deleted may have a successor of the same name, with another uid: then that one is meant, wherever no other is named.
  */
-import type { RingConfiguration } from '@skep/contract';
+import type { MachineId, RingConfiguration } from '@skep/contract';
 import type {
   EffectRow,
   LeaseRow,
@@ -76,6 +76,13 @@ export class Ledger {
   /** The machine that is in a slot now, as the rows say. */
   current(slot: SlotRow): MachineRow | undefined {
     return this.machine(slot.slot, slot.generation);
+  }
+
+  /** The machines that a spare was assigned to be: one, if all is well, or none. */
+  takersOf({ slot, generation }: MachineId): readonly MachineRow[] {
+    return [...this.#rows.machines.values()].filter(
+      ({ livesIn }) => livesIn?.slot === slot && livesIn.generation === generation,
+    );
   }
 
   /** Whether some row or pending effect of its cluster knows of a machine. */

@@ -1,5 +1,5 @@
 /** Invariants of machines: generations, launches, deaths, budgets. */
-import { formatMachineId } from '@skep/contract';
+import { type Command, formatMachineId, type MachineId } from '@skep/contract';
 import type { ClusterWorld } from './cluster-world.ts';
 import type { Finding, Invariant } from './invariants.ts';
 
@@ -32,8 +32,11 @@ export function oldGenerationsAreRefused(): Invariant {
           case 'join':
             return fenced ? `${name} joined although its slot had moved on` : undefined;
           case 'report': {
-            // A machine that is being let go may go on reporting, but is told nothing but to stop.
             const { commands, revision } = answer;
+            const [taker] = world.ledger.takersOf(request.machine);
+            // A spare that was assigned waits to be told what to become, and is told nothing else.
+            if (taker !== undefined && (commands ?? []).every(isToBecome(taker))) return undefined;
+            // A machine that is being let go may go on reporting, but is told nothing but to stop.
             const stops = commands?.length === 1 && commands[0].kind === 'stop';
             if (stops) stopRevisions.add(revision);
             if (!fenced || stops || (commands === undefined && stopRevisions.has(revision))) return undefined;
@@ -52,6 +55,25 @@ export function oldGenerationsAreRefused(): Invariant {
           }
         }
       };
+    },
+  };
+}
+
+const isToBecome =
+  ({ slot, generation }: MachineId) =>
+  (command: Command) =>
+    command.kind === 'become' && command.config.slot === slot && command.config.generation === generation;
+
+/** Whatever a spare is assigned to be, it is that alone. */
+export function aSpareLivesInOneSlot(): Invariant {
+  return {
+    id: 'a spare lives in one slot at most',
+    onCommit(world, change) {
+      if (change.table !== 'machines' || change.after?.livesIn === undefined) return undefined;
+      const takers = world.ledger.takersOf(change.after.livesIn);
+      return takers.length <= 1
+        ? undefined
+        : `${formatMachineId(change.after.livesIn)} was assigned as ${takers.map(formatMachineId).join(' and ')}`;
     },
   };
 }
@@ -138,7 +160,7 @@ export function oneMachinePerSlot(): Invariant {
   return {
     id: 'the old machine is proven gone before the next one runs',
     onFleet(world, { ref, name }, change) {
-      if (change !== 'booted') return undefined;
+      if (change !== 'booted' && change !== 'moved') return undefined;
       const other = world.fleet
         .living()
         .find((machine) => machine.name !== name && machine.ref.slot === ref.slot);
@@ -168,6 +190,8 @@ export function onlyTheDeadAreReplaced(): Invariant {
         .find(({ ref }) => ref.slot === slot && ref.generation === generation);
       // One that went down and came up again did die.
       if (machine === undefined || machine.rebootedAtMs !== undefined) return undefined;
+      // A spare that was assigned is not replaced but at work elsewhere.
+      if (world.ledger.takersOf({ slot, generation }).length > 0) return undefined;
       const heldBackMs = world.impairments.longestMs(slot, rememberedMs, machine.launchedAtMs);
       if (heldBackMs >= world.spec.graceMs - slackMs) return undefined;
       return `${slot}@${generation} was replaced while alive, having been held back for ${Math.round(heldBackMs)} ms at most`;
