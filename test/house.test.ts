@@ -21,6 +21,8 @@ const mayImport: Record<string, readonly string[]> = {
 /** The simulator makes nodes only through the agent: of p2p-core it sees the seam and nothing else. */
 const simMayImport = /^@skep\/p2p-core\/(host|host\/compliance|bytes)$/;
 
+const mostLines = 500;
+
 /** Where the world is touched on purpose: Host implementations, and composition roots of real processes. */
 const touchesTheWorld = [
   /^p2p-core\/src\/host\/node\//,
@@ -112,6 +114,11 @@ function brokenRules(path: string, text: string): string[] {
 describe('the house', () => {
   it.each(sources())('%s keeps to its room and to the seam', (path) => {
     expect(brokenRules(path, readFileSync(join(root, path), 'utf8'))).toEqual([]);
+  });
+
+  it('has no file that fills more than a head', () => {
+    const lines = (path: string) => readFileSync(join(root, path), 'utf8').split('\n').length;
+    expect(sources().filter((path) => lines(path) > mostLines)).toEqual([]);
   });
 
   it.each([
