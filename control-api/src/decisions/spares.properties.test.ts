@@ -302,6 +302,9 @@ it.each([
   ['who lives in a spare is not looked for by the exit of one', /in the end|lives not/],
   ['an assigned spare is not made up for', /in the end|lives not/],
 ] as const)('is found out where %s', (planted, how) => {
-  const found = Array.from({ length: 100 }, (_, seed) => new Course(seed + 1, planted).run(200).violation);
-  expect(found.find((violation) => violation !== undefined)).toMatch(how);
+  let violation: string | undefined;
+  for (let seed = 1; seed <= 100 && violation === undefined; seed++) {
+    violation = new Course(seed, planted).run(200).violation;
+  }
+  expect(violation).toMatch(how);
 });
