@@ -23,6 +23,8 @@ export interface Phases {
   readonly serveMs?: number;
   /** The new machine, asked alone, named a peer that has what was sought. */
   readonly lookupMs?: number;
+  /** The control API, away since before the fault, answered again. */
+  readonly apiMs?: number;
   /** Not from the fault, but from when it went on again: it had ended itself. */
   readonly zombieMs?: number;
 }
@@ -38,6 +40,7 @@ export interface FaultOfProcess {
 
 const titles: readonly (readonly [phase: keyof Phases, title: string])[] = [
   ['suspectMs', 'suspected'],
+  ['apiMs', 'API back'],
   ['detectMs', 'detect'],
   ['electMs', 'elect'],
   ['acceptMs', 'accepted'],
@@ -52,6 +55,7 @@ const titles: readonly (readonly [phase: keyof Phases, title: string])[] = [
 /** Of the table. */
 const columns: readonly (keyof Phases)[] = [
   'detectMs',
+  'apiMs',
   'electMs',
   'stopMs',
   'launchMs',
@@ -75,7 +79,7 @@ export function phasesOf(
   };
   const { times } = redeployment ?? {};
   const { term } = fault;
-  const atMs: Record<Exclude<keyof Phases, 'zombieMs'>, number | undefined> = {
+  const atMs: Record<Exclude<keyof Phases, 'apiMs' | 'zombieMs'>, number | undefined> = {
     suspectMs: first(({ kind, data }) => kind === 'member-suspected' && data.member === name),
     detectMs: first(
       ({ kind, data, slot, generation }) =>

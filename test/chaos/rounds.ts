@@ -62,6 +62,8 @@ export class ChaosRounds {
   #meanwhile: Promise<void> = Promise.resolve();
   /** The nodes as the last round left them. */
   #calmed: NodeView[] | undefined;
+  /** When the control API was back, by the wall clock, if it was away in this round. */
+  #apiBackAtMs: number | undefined;
   /** Of this round's zombies: the newest event when they went on, and how long until they had ended themselves. */
   #wentOn: { readonly after: number; readonly endedMs: readonly number[] } | undefined;
 
@@ -98,6 +100,7 @@ export class ChaosRounds {
     const before = this.#calmed ?? (await this.#calm());
     this.#calmed = undefined;
     this.#wentOn = undefined;
+    this.#apiBackAtMs = undefined;
     const known = new Set((await this.#cluster.redeployments()).map(({ id }) => id));
     const from = await this.#cluster.newest();
     const leader = await this.#cluster.awaitLeader();
@@ -117,6 +120,7 @@ export class ChaosRounds {
       victims: victims.map((victim, index) => ({
         slot: victim.slot,
         ...phasesOf(victim, events, replacing(victim, redeployments), lookups[index]),
+        ...(this.#apiBackAtMs === undefined ? {} : { apiMs: this.#apiBackAtMs - victim.atMs }),
         ...(this.#wentOn === undefined ? {} : { zombieMs: this.#wentOn.endedMs[index]! }),
       })),
       wrong: [
@@ -188,6 +192,7 @@ export class ChaosRounds {
         for (const { process } of victims) signalProcess(process, 'SIGKILL');
         await pause(this.#dice.below(longestAwayMs));
         await cluster.startApi();
+        this.#apiBackAtMs = Date.now();
         return victims;
       }
       case 'cut': {
