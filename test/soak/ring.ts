@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { FalseVerdicts, LongRunOptions } from '../../p2p-core/src/ring/testing/long-run.ts';
+import { withOptions } from './options.ts';
 import { Ended, inProcesses } from './pool.ts';
 
 type Weather = Pick<LongRunOptions, 'loss' | 'pauses' | 'starved'>;
@@ -39,13 +40,10 @@ interface Totals {
 
 /** Exit codes: 0 nobody was to be replaced, 1 somebody was, 2 the options make no sense. */
 export async function soakRing(args: readonly string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = readOptions(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}; see npm run soak -- --help`);
-    return 2;
-  }
+  return withOptions(() => readOptions(args), search);
+}
+
+async function search(options: Options): Promise<number> {
   let replacements = 0;
   for (const name of options.weathers) replacements += await endure(name, options);
   return replacements > 0 ? 1 : 0;
