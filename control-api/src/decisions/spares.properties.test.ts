@@ -72,7 +72,7 @@ class Course {
       this.#step(false);
       this.#look();
     }
-    this.violation ??= this.#unfinished();
+    this.violation ??= this.#amiss();
     return this;
   }
 
@@ -249,7 +249,7 @@ class Course {
   }
 
   /** What is missing, or too much, once all has come to rest. */
-  #unfinished(): string | undefined {
+  #amiss(): string | undefined {
     const living = [...this.#processes.values()].filter(({ alive }) => alive);
     for (const slot of this.#state.slots.values()) {
       const machine = currentMachine(this.#state, slot);
