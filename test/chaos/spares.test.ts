@@ -1,4 +1,5 @@
 /** Warm spares on real processes: whose process serves a slot is told by the process list. */
+import { existsSync } from 'node:fs';
 import type { NodeView } from '@skep/contract';
 import { isAlive } from '@skep/p2p-core/process-identity';
 import { afterEach, expect, it } from 'vitest';
@@ -110,4 +111,16 @@ it('a spare that is killed is made good without a redeployment; what one spare c
   await settled();
   const of = (await cluster.redeployments()).map(({ spare }) => spare ?? 'launched').sort();
   expect(of).toEqual(['launched', 'spare-1']);
+});
+
+it('a spare, and what was one, remove themselves when the control API is gone for good', {
+  timeout,
+}, async () => {
+  cluster = await ChaosCluster.start({ ...quick, reportIntervalMs: 500, orphanMs: 4_000 });
+  await cluster.signal('bootstrap-2', 'SIGKILL');
+  await serving('bootstrap-2', 2);
+  await serving('spare-1', 2);
+  await cluster.killApi();
+  await until('every machine to end itself', () => cluster.machines().length === 0);
+  expect(existsSync(cluster.directory)).toBe(false);
 });
