@@ -164,6 +164,7 @@ describe('the life of a process', () => {
     await run(5_000);
     expect(end).toBe('stopped');
     expect(joins).toHaveLength(1);
+    expect(lines.some((line) => line.includes('listening'))).toBe(false);
   });
 
   it('fails where the addresses cannot be had', async () => {
