@@ -21,6 +21,8 @@ const mayImport: Record<string, readonly string[]> = {
 /** The simulator makes nodes only through the agent: of p2p-core it sees the seam and nothing else. */
 const simMayImport = /^@skep\/p2p-core\/(host|host\/compliance|bytes)$/;
 
+const mostLines = 500;
+
 /** Where the world is touched on purpose: Host implementations, and composition roots of real processes. */
 const touchesTheWorld = [
   /^p2p-core\/src\/host\/node\//,
@@ -114,6 +116,11 @@ describe('the house', () => {
     expect(brokenRules(path, readFileSync(join(root, path), 'utf8'))).toEqual([]);
   });
 
+  it('has no file that fills more than a head', () => {
+    const lines = (path: string) => readFileSync(join(root, path), 'utf8').split('\n').length;
+    expect(sources().filter((path) => lines(path) > mostLines)).toEqual([]);
+  });
+
   it.each([
     ['p2p-core/src/ring/x.ts', "import { Report } from '@skep/contract';"],
     ['contract/src/x.ts', "import { toHex } from '@skep/p2p-core/bytes';"],
@@ -138,4 +145,19 @@ describe('the house', () => {
   ])('would catch %s with: %s', (path, text) => {
     expect(brokenRules(path, text)).not.toEqual([]);
   });
+});
+
+it('docs/architecture.md names files and folders that are there', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const named = [...page.matchAll(/`([\w./-]+(?:\.(?:ts|md)|\/))`/g)].map((match) => match[1]!);
+  const there = [...Object.keys(mayImport), 'test', 'bench', 'scenarios'].flatMap((folder) => [
+    `/${folder}/`,
+    ...readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .map(
+        (entry) => `/${relative(root, join(entry.parentPath, entry.name))}${entry.isDirectory() ? '/' : ''}`,
+      )
+      .filter((path) => !path.includes('/node_modules/')),
+  ]);
+  expect(named.length).toBeGreaterThan(50);
+  expect(named.filter((name) => !there.some((path) => path.endsWith(`/${name}`)))).toEqual([]);
 });

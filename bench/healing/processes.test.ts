@@ -1,6 +1,6 @@
 import type { ClusterEvent, RedeploymentView } from '@skep/contract';
 import { describe, expect, it } from 'vitest';
-import { describePhases, phasesOf } from './processes.ts';
+import { describePhases, phasesOf, phasesTable } from './processes.ts';
 
 const fault = { atMs: 10_000, slot: 'bootstrap-2', generation: 3, term: 7 };
 
@@ -80,5 +80,18 @@ describe('the phases of a real healing', () => {
     expect(head?.split(/\s+/).slice(-3)).toEqual(['p50', 'p95', 'p99']);
     expect(detect?.trim().split(/\s{2,}/)).toEqual(['detect', '50 ms', '95 ms', '99 ms', 'of 100']);
     expect(more).toEqual([]);
+  });
+
+  it('are a row of a table for each kind, with the columns that any of them has', () => {
+    const table = phasesTable([
+      { kind: 'follower', rounds: 2, phases: [{ detectMs: 10, bootMs: 5 }, { detectMs: 1_200.4 }] },
+      { kind: 'pause5', rounds: 1, phases: [{}] },
+    ]);
+    expect(table.split('\n')).toEqual([
+      '| fault (rounds) | detect           |',
+      '| -------------- | ---------------- |',
+      '| follower (2)   | 10; 1,200; 1,200 |',
+      '| pause5 (1)     |                  |',
+    ]);
   });
 });

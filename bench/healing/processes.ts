@@ -23,6 +23,10 @@ export interface Phases {
   readonly serveMs?: number;
   /** The new machine, asked alone, named a peer that has what was sought. */
   readonly lookupMs?: number;
+  /** The control API, away since before the fault, answered again. */
+  readonly apiMs?: number;
+  /** Not from the fault, but from when it went on again: it had ended itself. */
+  readonly zombieMs?: number;
 }
 
 export interface FaultOfProcess {
@@ -36,6 +40,7 @@ export interface FaultOfProcess {
 
 const titles: readonly (readonly [phase: keyof Phases, title: string])[] = [
   ['suspectMs', 'suspected'],
+  ['apiMs', 'API back'],
   ['detectMs', 'detect'],
   ['electMs', 'elect'],
   ['acceptMs', 'accepted'],
@@ -45,7 +50,20 @@ const titles: readonly (readonly [phase: keyof Phases, title: string])[] = [
   ['joinMs', 'join'],
   ['serveMs', 'serving'],
   ['lookupMs', 'first good lookup'],
+  ['zombieMs', 'zombie ended'],
 ];
+/** Of the table. */
+const columns: readonly (keyof Phases)[] = [
+  'detectMs',
+  'apiMs',
+  'electMs',
+  'stopMs',
+  'launchMs',
+  'joinMs',
+  'lookupMs',
+  'zombieMs',
+];
+const shares = [0.5, 0.95, 0.99];
 
 /** `lookupAtMs`: wall clock of the first good lookup. */
 export function phasesOf(
@@ -61,7 +79,7 @@ export function phasesOf(
   };
   const { times } = redeployment ?? {};
   const { term } = fault;
-  const atMs: Record<keyof Phases, number | undefined> = {
+  const atMs: Record<Exclude<keyof Phases, 'apiMs' | 'zombieMs'>, number | undefined> = {
     suspectMs: first(({ kind, data }) => kind === 'member-suspected' && data.member === name),
     detectMs: first(
       ({ kind, data, slot, generation }) =>
@@ -80,10 +98,9 @@ export function phasesOf(
     serveMs: times?.servingMs,
     lookupMs: lookupAtMs,
   };
-  const since = titles.flatMap(([phase]) => {
-    const at = atMs[phase];
-    return at === undefined ? [] : [[phase, at - fault.atMs] as const];
-  });
+  const since = Object.entries(atMs).flatMap(([phase, at]) =>
+    at === undefined ? [] : [[phase, at - fault.atMs] as const],
+  );
   return Object.fromEntries(since);
 }
 
@@ -92,13 +109,43 @@ export function describePhases(rounds: readonly Phases[]): string {
   const lines = titles.flatMap(([phase, title]) => {
     const values = rounds.flatMap((round) => round[phase] ?? []);
     if (values.length === 0) return [];
-    const told = [0.5, 0.95, 0.99].map((share) =>
-      `${Math.round(percentile(values, share)!)} ms`.padStart(10),
-    );
+    const told = shares.map((share) => `${Math.round(percentile(values, share)!)} ms`.padStart(10));
     return [`  ${title.padEnd(18)}${told.join('')}   of ${values.length}`];
   });
   return [
     `  ${'from the fault'.padEnd(18)}${['p50', 'p95', 'p99'].map((each) => each.padStart(10)).join('')}`,
     ...lines,
   ].join('\n');
+}
+
+export interface PlayedKind {
+  readonly kind: string;
+  readonly rounds: number;
+  /** Of each victim. */
+  readonly phases: readonly Phases[];
+}
+
+/** The same as a table in Markdown, a row a kind; p50, p95 and p99 in milliseconds. */
+export function phasesTable(played: readonly PlayedKind[]): string {
+  const present = columns.filter((phase) =>
+    played.some(({ phases }) => phases.some((each) => each[phase] !== undefined)),
+  );
+  const named = new Map(titles);
+  const rows = [
+    ['fault (rounds)', ...present.map((phase) => named.get(phase)!)],
+    ...played.map(({ kind, rounds, phases }) => [
+      `${kind} (${rounds})`,
+      ...present.map((phase) => threeOf(phases.flatMap((each) => each[phase] ?? []))),
+    ]),
+  ];
+  const widths = rows[0]!.map((_, index) => Math.max(...rows.map((row) => row[index]!.length)));
+  const lines = rows.map((row) => `| ${row.map((cell, index) => cell.padEnd(widths[index]!)).join(' | ')} |`);
+  return [lines[0], `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`, ...lines.slice(1)].join(
+    '\n',
+  );
+}
+
+function threeOf(values: readonly number[]): string {
+  if (values.length === 0) return '';
+  return shares.map((share) => Math.round(percentile(values, share)!).toLocaleString('en-US')).join('; ');
 }

@@ -2,12 +2,12 @@
  * What every command is given, and how every command ends: with its exit status, its interrupts heard, and
  * any error told as one sentence.
  */
-import type { Host } from '@skep/p2p-core/host';
+import { type Host, sleep } from '@skep/p2p-core/host';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { describeFailure } from './failure.ts';
 import { Interrupted, type Interrupts, listenForInterrupts } from './terminal/interrupts.ts';
 import { createOutput, type Output, type Sink } from './terminal/output.ts';
-import { aborted, pause } from './timing.ts';
+import { aborted } from './timing.ts';
 
 export interface Context {
   readonly host: Host;
@@ -54,7 +54,7 @@ export function performer(
 /** Rejects when a command that was told twice to end does not: the process ends then without it. */
 async function overdue({ clock }: Host, { hurry }: Interrupts): Promise<never> {
   await aborted(hurry);
-  await pause(clock, overdueMs, new AbortController().signal);
+  await sleep(clock, overdueMs, new AbortController().signal);
   throw hurry.reason;
 }
 

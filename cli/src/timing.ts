@@ -1,26 +1,7 @@
-/** Waiting by a Host's clock: pauses and time limits that an AbortSignal ends early. */
-import type { Clock } from '@skep/p2p-core/host';
+/** Waiting for something with a time limit, by a Host's clock; an AbortSignal ends it early. */
+import { type Clock, sleep } from '@skep/p2p-core/host';
 import { exitCodes } from './exit-codes.ts';
 import { CliError } from './failure.ts';
-
-/** Resolves after `delayMs`; rejects with the signal's reason if it is aborted first. */
-export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      reject(signal.reason);
-      return;
-    }
-    const onAbort = () => {
-      timer.cancel();
-      reject(signal.reason);
-    };
-    const timer = clock.setTimer(delayMs, () => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    });
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-}
 
 export interface Awaiting {
   readonly clock: Clock;
@@ -60,7 +41,7 @@ export async function until<T>(
       signal.throwIfAborted();
       const found = await look(signal);
       if (found !== undefined) return found;
-      await pause(awaiting.clock, awaiting.everyMs, signal);
+      await sleep(awaiting.clock, awaiting.everyMs, signal);
     }
   });
 }

@@ -160,6 +160,11 @@ export const Command = z
       contentRoot: z.string().optional(),
     }),
     Endure,
+    /**
+     * Of a spare: end its idle self, and run on, in the same process, as the machine of this configuration. Once the
+     * process has begun to, whatever is said to the spare concerns it no more.
+     */
+    z.object({ kind: z.literal('become'), config: AgentConfig }),
     /** `over`: another generation has the slot. `drained`: finish cleanly. */
     z.object({ kind: z.literal('stop'), reason: z.enum(['over', 'drained']) }),
   ])

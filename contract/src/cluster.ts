@@ -1,6 +1,6 @@
 /** A cluster: what is asked for (spec) and what is (views). */
 import * as z from 'zod';
-import { Address, ClusterName, ClusterUid, Generation, Role, SlotName } from './identity.ts';
+import { Address, ClusterName, ClusterUid, Generation, Role, SlotName, WorkingRole } from './identity.ts';
 import { NetworkSpec } from './network.ts';
 
 const names = z.array(z.string().min(1).max(64)).min(1).max(8);
@@ -31,8 +31,13 @@ export const ClusterSpec = z
     /** An odd number keeps a majority with the fewest machines. At most as many as a ring has members. */
     bootstrap: z.int().min(1).max(mostBootstrap).default(3),
     peers: z.int().min(0).max(10_000).default(5),
-    /** Which roles are redeployed when they die. */
-    heal: z.array(Role).default(['bootstrap', 'peer']),
+    /** Machines that are launched and idle, to take over the slots of others that die. Always made up to this number. */
+    spares: z.int().min(0).max(32).default(0),
+    /** Which roles are redeployed when they die. Spares are made up for without being named. */
+    heal: z
+      .array(Role)
+      .refine((roles) => !roles.includes('spare'), 'spares are always made up for: they are not named')
+      .default(['bootstrap', 'peer']),
     /** How long silence is only suspicion. Longer than any pause that must be survived. */
     graceMs: z.int().min(500).max(600_000).default(6_000),
     leaseMs: z.int().min(500).max(600_000).default(5_000),
@@ -146,7 +151,7 @@ export type ClusterView = z.infer<typeof ClusterView>;
 export const NewNode = z
   .strictObject({
     /** A bootstrap node joins the ring, and votes as soon as it serves with the ring's configuration. */
-    role: Role.default('peer'),
+    role: WorkingRole.default('peer'),
     /** Of a peer: bootstrap slots it joins the DHT through; default all of the ring. */
     bootstrap: z.array(SlotName).min(1).optional(),
   })
@@ -212,7 +217,7 @@ export const RedeploymentState = z
 export type RedeploymentState = z.infer<typeof RedeploymentState>;
 
 /** A machine's name, which is that of the redeployment that makes it: the slot and the generation to come. */
-export const RedeploymentId = z.string().regex(/^(bootstrap|peer)-[1-9][0-9]{0,5}@[1-9][0-9]{0,9}$/);
+export const RedeploymentId = z.string().regex(/^(bootstrap|peer|spare)-[1-9][0-9]{0,5}@[1-9][0-9]{0,9}$/);
 
 /** The replacing of a slot's dead generation by the next one. */
 export const RedeploymentView = z
@@ -229,6 +234,8 @@ export const RedeploymentView = z
     cause: z.enum(['evidence', 'silence', 'fault', 'operator']),
     reason: z.string(),
     state: RedeploymentState,
+    /** The spare that takes the slot over, as the first attempt; missing where a machine is launched for it. */
+    spare: SlotName.optional(),
     attempts: z.int(),
     times: RedeploymentTimes,
   })

@@ -16,6 +16,8 @@ export const eventKinds = [
   'node-serving',
   'node-dead',
   'node-stopped',
+  'spare-assigned',
+  'spare-given-up',
   'lease-granted',
   'lease-refused',
   'redeployment-accepted',

@@ -12,14 +12,21 @@ export type ClusterName = z.infer<typeof ClusterName>;
 
 export const ClusterUid = z.string().regex(/^[0-9a-f]{32}$/);
 
-/** What a node is for. A peer seeds or leeches, by what it holds. */
-export const Role = z.enum(['bootstrap', 'peer']).meta({ id: 'Role' });
+/**
+ * What a node is for. A peer seeds or leeches, by what it holds. A spare is launched and idle, until it takes another
+ * slot over.
+ */
+export const Role = z.enum(['bootstrap', 'peer', 'spare']).meta({ id: 'Role' });
 export type Role = z.infer<typeof Role>;
+
+/** The roles that are not waiting for one. */
+export const WorkingRole = Role.exclude(['spare']).meta({ id: 'WorkingRole' });
+export type WorkingRole = z.infer<typeof WorkingRole>;
 
 /** `role-ordinal`: a place in the cluster that outlives the machine in it. */
 export const SlotName = z
   .string()
-  .regex(/^(bootstrap|peer)-[1-9][0-9]{0,5}$/)
+  .regex(/^(bootstrap|peer|spare)-[1-9][0-9]{0,5}$/)
   .meta({
     id: 'SlotName',
     description: 'A place in the cluster: role and ordinal, for instance bootstrap-2.',

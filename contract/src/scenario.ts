@@ -6,7 +6,7 @@
 import * as z from 'zod';
 import { ClusterSpec } from './cluster.ts';
 import { controlApiNode, Fault } from './fault.ts';
-import { Role, SlotName } from './identity.ts';
+import { SlotName, WorkingRole } from './identity.ts';
 import { NetworkSpec } from './network.ts';
 import { inSpokenWords, spoken, spokenField } from './spoken.ts';
 
@@ -23,7 +23,7 @@ const nodeSentence = 'Name a slot as in peer-3, or bootstrap, peer, leader, cont
 const NodeWord = z.string().regex(/^((bootstrap|peer)(-[1-9][0-9]{0,5})?|leader|control-api)$/, nodeSentence);
 
 /** So many of a role, drawn by the seed of the run. */
-const SomeNodes = z.strictObject({ some: z.int().min(1).max(10_000), of: Role });
+const SomeNodes = z.strictObject({ some: z.int().min(1).max(10_000), of: WorkingRole });
 
 /** Which nodes a fault is done to: decided when it is, since that may hang on who leads then. */
 export const NodeSelector = z
@@ -288,14 +288,19 @@ function faultProblems({ cluster, network, timeline }: ScenarioPlan, fault: Faul
   return found;
 }
 
-function choiceProblem(choice: NodeChoice, counts: Readonly<Record<Role, number>>): string | undefined {
+function choiceProblem(
+  choice: NodeChoice,
+  counts: Readonly<Record<WorkingRole, number>>,
+): string | undefined {
   if (typeof choice === 'object') {
     if (choice.some <= counts[choice.of]) return undefined;
     return `there are only ${counts[choice.of]} nodes of the role ${choice.of}`;
   }
   const [role, ordinal] = choice.split('-');
   if (ordinal === undefined || choice === controlApiNode) return undefined;
-  return Number(ordinal) <= counts[role as Role] ? undefined : `there is no ${choice} in this scenario`;
+  return Number(ordinal) <= counts[role as WorkingRole]
+    ? undefined
+    : `there is no ${choice} in this scenario`;
 }
 
 export function choicesOf(selector: NodeSelector): readonly NodeChoice[] {

@@ -1,5 +1,5 @@
 /** Takes agents' reports, and holds the answer back until there is something to say. */
-import type { Command, Report, ReportAnswer } from '@skep/contract';
+import type { AgentConfig, Command, Report, ReportAnswer } from '@skep/contract';
 import type { Clock } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import { type Clusters, gone } from './clusters.ts';
@@ -7,6 +7,7 @@ import { commandsFor, revisionOf, type Silent } from './decisions/commands.ts';
 import type { Surroundings } from './decisions/conditions.ts';
 import { changesAnything, decideReport, isOver } from './decisions/report.ts';
 import { type MachineRow, machineKey } from './decisions/rows.ts';
+import { becoming } from './decisions/spares.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
 import type { Silence } from './silence.ts';
@@ -19,6 +20,8 @@ export interface AgentReportsComponents {
   readonly silence: Silence;
   readonly wakeups: Wakeups;
   readonly surroundings: () => Surroundings;
+  /** What the machine of a row is started with; holds its secrets. */
+  readonly configFor: (record: ClusterRecord, machine: MachineRow) => AgentConfig;
   /** SHA-256 to hexadecimal. */
   readonly hash: (text: string) => string;
 }
@@ -95,7 +98,9 @@ export class AgentReports {
   }
 
   #commands(record: ClusterRecord, machine: MachineRow): readonly Command[] {
-    const { clusters, surroundings } = this.#components;
+    const { clusters, surroundings, configFor } = this.#components;
+    const other = becoming(record, machine);
+    if (other?.directories !== undefined) return [{ kind: 'become', config: configFor(record, other) }];
     return commandsFor(record, machine, surroundings(), clusters.now(), this.#silent(record, machine));
   }
 

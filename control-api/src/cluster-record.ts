@@ -133,7 +133,11 @@ export class ClusterRecord implements ClusterState {
     if (table === 'lease' || table === 'effects' || table === 'redeployments') return false;
     if (table !== 'machines') return true;
     const before = this.#maps.machines.get(id);
-    return before?.state !== value?.state || before?.reason !== value?.reason;
+    return (
+      before?.state !== value?.state ||
+      before?.reason !== value?.reason ||
+      before?.directories !== value?.directories
+    );
   }
 
   #set(table: TableName, id: string, value: unknown): void {

@@ -11,9 +11,8 @@ import { decideRedeployNode } from './decisions/operator.ts';
 import { decideReport } from './decisions/report.ts';
 import { decideAddNode, decideRemoveNode, decideRingStep } from './decisions/ring-change.ts';
 import { decideAddTorrent, decideRemoveTorrent } from './decisions/torrents.ts';
-import { apply, serving, t0 } from './testing/serving-cluster.ts';
+import { apply, reportOf, serving, surroundings, t0 } from './testing/serving-cluster.ts';
 
-const surroundings = { controlApiHosts: [], modelsNetwork: false };
 const hash = (text: string) => createHash('sha256').update(text).digest('hex');
 const infoHash = 'ab'.repeat(20);
 const reports = () => ({ configurationVersion: 99, term: 5 });
@@ -27,17 +26,7 @@ const torrent = {
   seeds: [],
   leeches: 'all' as const,
 };
-const report = {
-  machine: { slot: 'bootstrap-1', generation: 1 },
-  attempt: 1,
-  state: 'serving' as const,
-  lamport: 1,
-  revision: '',
-  waitMs: 0,
-  dhtNodes: 0,
-  torrents: [],
-  events: [],
-};
+const report = reportOf('bootstrap-1', 1, 'serving');
 const heardOf = (slot: string) => ({ slot, heard: false, drainMs: 0, reportedTerm: 0 });
 
 it('moves on with what any machine is told, and only then', () => {

@@ -382,18 +382,44 @@ describe('healing', () => {
     expect(replaced.map(({ slot }) => slot)).toEqual(['bootstrap-3']);
   });
 
-  it('is done by the watchdog when the majority is dead', async () => {
+  it('is done by the watchdog, and at once, when the majority is dead by evidence', async () => {
     const agents = await createServing();
     await agents['bootstrap-1']!.acquire(4);
+    // At no tick of the watchdog's timer: the exit is what wakes it.
+    await world.advance(60);
     for (const slot of ['bootstrap-1', 'bootstrap-2']) world.launcher.crash(agents[slot]!.launched.machine);
-    await reporting([agents['bootstrap-3']!], 19_000);
-    expect(world.launcher.living('bootstrap-1')).toBeUndefined();
-    await reporting([agents['bootstrap-3']!], 3_000);
+    await world.advance(10);
     expect(world.launcher.living('bootstrap-1')?.machine.generation).toBe(2);
     expect(world.launcher.living('bootstrap-2')?.machine.generation).toBe(2);
     const lease = await world.client(viewerToken).getLease({ params });
     expect(lease).toMatchObject({ term: 5, holder: 'watchdog' });
     expect(await agents['bootstrap-3']!.acquire(6)).toMatchObject({ granted: true });
+  });
+
+  it('looks for each death of one more, and not again for what it changes itself', async () => {
+    const agents = await createServing({ redeploymentsPerCluster: 1 });
+    await agents['bootstrap-1']!.acquire(4);
+    await world.advance(60);
+    for (const slot of bootstraps) world.launcher.crash(agents[slot]!.launched.machine);
+    await world.advance(10);
+    const refused = async () =>
+      (await world.kinds('bees')).filter((kind) => kind.startsWith('redeployment-refused')).length;
+    // The budget is for one: the two others are asked for and refused at the second and third death, no more.
+    expect(await refused()).toBeLessThanOrEqual(4);
+    const soFar = await refused();
+    await world.advance(100);
+    expect(await refused()).toBe(soFar);
+  });
+
+  it('waits for its time where a minority is dead', async () => {
+    const agents = await createServing();
+    await agents['bootstrap-1']!.acquire(4);
+    world.launcher.crash(agents['bootstrap-1']!.launched.machine);
+    const others = [agents['bootstrap-2']!, agents['bootstrap-3']!];
+    await reporting(others, 19_000);
+    expect(world.launcher.living('bootstrap-1')).toBeUndefined();
+    await reporting(others, 3_000);
+    expect(world.launcher.living('bootstrap-1')?.machine.generation).toBe(2);
   });
 
   it('takes silence for death where a majority is silent, and never right after a restart', async () => {

@@ -53,7 +53,7 @@ export interface ControlApiOptions {
 export interface ControlApi {
   /** Answers requests; serve it with `host.http.serve`, or call it. */
   readonly handler: HttpHandler;
-  /** Adopts running machines, takes up unfinished effects, begins to watch. Serve only after it resolved. */
+  /** Adopts running machines, takes up the effects that wait, begins to watch. Serve only after it resolved. */
   start(): Promise<void>;
   /** Answers what is held, ends streams and timers. Machines run on. */
   stop(): Promise<void>;
@@ -108,6 +108,15 @@ export async function createControlApi(
     silence,
     wakeups,
     surroundings: () => faults.surroundings,
+    configFor: (record, { slot, generation, attempt, directories }) => ({
+      ...configFor(
+        host,
+        options,
+        record,
+        machineRef(compute, { clusterUid: record.uid, slot, generation, attempt }),
+      ),
+      ...directories!,
+    }),
     hash,
   });
   const streams = { clock, journal, liveness, wakeups, now: () => clusters.now() };

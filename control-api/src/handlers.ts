@@ -21,7 +21,8 @@ import { decideJoin } from './decisions/join.ts';
 import { decideLease } from './decisions/lease.ts';
 import { decideCancelRedeployment } from './decisions/operator.ts';
 import { decideAddNode } from './decisions/ring-change.ts';
-import type { MachineRow, SlotRow, TorrentRow } from './decisions/rows.ts';
+import type { Attempt, MachineRow, SlotRow, TorrentRow } from './decisions/rows.ts';
+import { refOf } from './decisions/spares.ts';
 import { decideAddTorrent, decideRemoveTorrent } from './decisions/torrents.ts';
 import { type EventStreamComponents, eventStream } from './event-stream.ts';
 import type { Faults } from './faults.ts';
@@ -102,10 +103,8 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
       throw new ProblemError({ code: 'no-free-address', detail: error.message }, { cause: error });
     }
   };
-  const refOf = (record: ClusterRecord, machine: Pick<MachineRow, 'slot' | 'generation' | 'attempt'>) => {
-    const { slot, generation, attempt } = machine;
-    return machineRef(host.compute, { clusterUid: record.uid, slot, generation, attempt });
-  };
+  const launcherRef = (record: ClusterRecord, machine: Attempt) =>
+    machineRef(host.compute, { clusterUid: record.uid, ...refOf(record, machine) });
 
   return {
     async health() {
@@ -123,6 +122,10 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
           code: 'cluster-exists',
           detail: `${spec.name} exists${deleting} take another name`,
         });
+      }
+      if (spec.spares > 0 && launcher.assign === undefined) {
+        const detail = 'this runner keeps no spares: leave spares out of the spec';
+        throw new ProblemError({ code: 'bad-request', detail });
       }
       const addresses = await allocate(slotCount(spec), spec);
       const uid = toHex(host.random.bytes(16));
@@ -163,7 +166,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
     async killNode({ params }) {
       const record = find(params.cluster);
       const slot = slotOf(record, params.slot);
-      await launcher.kill(refOf(record, currentMachine(record, slot)));
+      await launcher.kill(launcherRef(record, currentMachine(record, slot)));
       return nodeView(record, slot, liveness, now());
     },
 
@@ -176,13 +179,17 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
         const detail = `nothing is known of ${slot.slot}@${generation}: it is in generation ${slot.generation}`;
         throw new ProblemError({ code: 'node-not-found', detail });
       }
-      const text = await launcher.logs(refOf(record, machine), query.tailBytes);
+      const text = await launcher.logs(launcherRef(record, machine), query.tailBytes);
       return new Response(text, { headers: { 'content-type': 'text/plain; charset=utf-8' } });
     },
 
     async join({ params, body }) {
       const record = find(params.cluster);
-      const ref = refOf(record, { ...body.machine, attempt: body.attempt });
+      const ref = machineRef(host.compute, {
+        clusterUid: record.uid,
+        ...body.machine,
+        attempt: body.attempt,
+      });
       const expected = joinSecret(host.compute, options.masterSecret, ref);
       const matches = equalSecrets(expected, body.joinSecret);
       await clusters.transact(record, (state, at) => decideJoin(state, body, matches, at));

@@ -4,8 +4,10 @@
  * read the difference before you keep it.
  *
  *   cluster [KEY=VALUE of the spec, zones=A,B instanceTypes=A,B]   run MS   lead SLOT
- *   crash SLOT [EVIDENCE]     mute SLOT  /  unmute SLOT (its reports)      suspect SLOT  /  clear SLOT (the ring's silence)
- *   boots-in MS               fail TIMES (launches, outcome unknown)       full PLACEMENT  /  room PLACEMENT
+ *   crash SLOT [EVIDENCE]     crash-unseen SLOT (nobody is told of it)
+ *   mute SLOT  /  unmute SLOT (its reports)      suspect SLOT  /  clear SLOT (the ring's silence)
+ *   boots-in MS               fail TIMES (launches and assignments, outcome unknown)
+ *   becomes-in MS (a spare)   keeps-no-spares (the runner, from now on)    full PLACEMENT  /  room PLACEMENT
  *   cancel REDEPLOYMENT       redeploy SLOT       restart MS (the control API, down that long)       show
  *
  * Machines join, serve and report by themselves; the one that leads renews its lease, and asks each second for what
@@ -15,6 +17,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ApiError, type ReportAnswer } from '@skep/contract';
 import { afterEach, expect, it } from 'vitest';
+import type { LaunchRequest } from './ports/launcher.ts';
 import { adminToken, createWorld, PretendedAgent, viewerToken, type World } from './testing/world.ts';
 
 const directory = fileURLToPath(new URL('testdata/', import.meta.url));
@@ -24,9 +27,10 @@ const graceMs = 6_000;
 const params = { cluster: 'bees' };
 
 interface Actor {
-  readonly agent: PretendedAgent;
-  readonly bornMs: number;
-  readonly bootedMs: number;
+  /** Another one, once it was told what to become. */
+  agent: PretendedAgent;
+  bornMs: number;
+  bootedMs: number;
   joined: boolean;
   nextReportMs: number;
   /** Generations by slot that its commands name dead. */
@@ -42,6 +46,7 @@ class Player {
   #term = 0;
   #nextAskMs = 0;
   #bootMs = 300;
+  #becomeMs = 100;
   #sequence = 0;
   #originMs = 0;
 
@@ -66,6 +71,10 @@ class Player {
         break;
       case 'crash':
         launcher.crash(launcher.living(first)!.machine, rest.join(' ') || 'killed by SIGKILL');
+        if (this.#leader === first) this.#leader = undefined;
+        break;
+      case 'crash-unseen':
+        launcher.machines.get(launcher.living(first)!.machine.token)!.alive = false;
         break;
       case 'mute':
         this.#mute.add(first);
@@ -81,6 +90,12 @@ class Player {
         break;
       case 'boots-in':
         this.#bootMs = Number(first);
+        break;
+      case 'becomes-in':
+        this.#becomeMs = Number(first);
+        break;
+      case 'keeps-no-spares':
+        Object.assign(launcher, { assign: undefined });
         break;
       case 'fail':
         launcher.failures = Number(first);
@@ -132,7 +147,9 @@ class Player {
   async #run(forMs: number): Promise<void> {
     for (let leftMs = forMs; leftMs > 0; leftMs -= stepMs) {
       await this.#world.advance(Math.min(stepMs, leftMs));
-      for (const { machine } of await this.#world.launcher.list()) await this.#act(machine.slot);
+      for (const { alive, request } of [...this.#world.launcher.machines.values()]) {
+        if (alive) await this.#act(request);
+      }
       if (this.#leader === undefined || this.#nowMs < this.#nextAskMs) continue;
       this.#nextAskMs = this.#nowMs + everyMs;
       await this.#inOffice();
@@ -140,8 +157,7 @@ class Player {
     await this.#world.advance(0);
   }
 
-  async #act(slot: string): Promise<void> {
-    const launched = this.#world.launcher.living(slot)!;
+  async #act(launched: LaunchRequest): Promise<void> {
     const { token } = launched.machine;
     const actor = this.#actors.get(token) ?? {
       agent: new PretendedAgent(this.#world, launched),
@@ -153,7 +169,7 @@ class Player {
     };
     this.#actors.set(token, actor);
     if (this.#nowMs < actor.bootedMs || this.#nowMs < actor.nextReportMs) return;
-    if (this.#mute.has(slot)) return;
+    if (this.#mute.has(actor.agent.id.slot)) return;
     actor.nextReportMs = this.#nowMs + everyMs;
     try {
       if (!actor.joined) await actor.agent.join(undefined, this.#nowMs - actor.bornMs);
@@ -169,6 +185,13 @@ class Player {
 
   #heed(actor: Actor, commands: NonNullable<ReportAnswer['commands']>): void {
     for (const command of commands) {
+      if (command.kind === 'become') {
+        const { config } = command;
+        const agent = new PretendedAgent(this.#world, { ...actor.agent.launched, config });
+        const bootedMs = this.#nowMs + this.#becomeMs;
+        Object.assign(actor, { agent, bornMs: this.#nowMs, bootedMs, joined: false, nextReportMs: 0 });
+        return;
+      }
       if (command.kind === 'stop') this.#world.launcher.crash(actor.agent.launched.machine, 'exit code 0');
       if (command.kind !== 'heed-deaths') continue;
       actor.deaths = command.deaths.map(({ machine }) => [machine.slot, machine.generation] as const);

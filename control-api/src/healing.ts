@@ -1,4 +1,7 @@
-/** Redeployment as leaders and the watchdog ask for it, and the watchdog itself: a timer over pure decisions. */
+/**
+ * Redeployment as leaders and the watchdog ask for it, and the watchdog itself: a timer over pure decisions, which
+ * looks at once where the evidence of a death shows that a majority is lost.
+ */
 import type { Clock, Timer } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
@@ -7,8 +10,9 @@ import { isHeld } from './decisions/lease.ts';
 import { decideRedeployNode } from './decisions/operator.ts';
 import { decideRedeployment, type RedeploymentAsk } from './decisions/redeployment.ts';
 import { machineKey, type RedeploymentRow } from './decisions/rows.ts';
-import { decideWatchdog, watchdogHolder } from './decisions/watchdog.ts';
-import { Hearing } from './hearing.ts';
+import { decideSpareSilent } from './decisions/spare-renewal.ts';
+import { decideWatchdog, lostVoters, watchdogHolder } from './decisions/watchdog.ts';
+import { Hearing, latenessMs } from './hearing.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
 import type { Silence } from './silence.ts';
@@ -19,7 +23,7 @@ const tickMs = 250;
 const heardIntervals = 2;
 
 /** What the control API itself knows of a machine that is to be replaced. */
-type Observed = Pick<RedeploymentAsk, 'heard' | 'heardAgoMs' | 'drainMs' | 'reportedTerm'>;
+type Observed = Pick<RedeploymentAsk, 'heard' | 'heardAgoMs' | 'drainMs' | 'reportedTerm' | 'sparesHeard'>;
 type Asked = Omit<RedeploymentAsk, keyof Observed>;
 
 export interface HealingComponents {
@@ -35,10 +39,15 @@ export class Healing {
   readonly #drainMs: number;
   readonly #onTrouble: (message: string) => void;
   readonly #busy = new Set<ClusterRecord>();
+  /** To be looked at once more as soon as the look that is under way is over. */
+  readonly #again = new Set<ClusterRecord>();
+  /** Voters that were dead by evidence when last a row changed. */
+  readonly #lost = new WeakMap<ClusterRecord, number>();
   readonly #hearing: Hearing;
   /** When a node, and not the watchdog, was last seen to lead. */
   readonly #ledAtMs = new WeakMap<ClusterRecord, number>();
   #timer: Timer | undefined;
+  #unsubscribe: () => void = () => undefined;
 
   constructor(
     components: HealingComponents,
@@ -51,11 +60,15 @@ export class Healing {
   }
 
   start(): void {
-    this.#hearing.start(this.#components.clusters.now());
+    const { clusters } = this.#components;
+    this.#hearing.start(clusters.now());
+    this.#unsubscribe = clusters.onChange((record) => this.#onChange(record));
     this.#tick();
   }
 
   stop(): void {
+    this.#unsubscribe();
+    this.#again.clear();
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -85,7 +98,14 @@ export class Healing {
       ...(heardAgoMs === undefined ? {} : { heardAgoMs }),
       drainMs: this.#drainMs,
       reportedTerm: this.reportedTerm(record),
+      ...this.#sparesHeard(record, now),
     };
+  }
+
+  #sparesHeard(record: ClusterRecord, now: number): Pick<Observed, 'sparesHeard'> {
+    if (record.about.spec.spares === 0) return {};
+    const sinceMs = now - latenessMs(record);
+    return { sparesHeard: this.#components.liveness.heardSince(record.uid, 'spare', sinceMs) };
   }
 
   /** The highest term that a bootstrap node has reported. */
@@ -99,22 +119,41 @@ export class Healing {
   #tick(): void {
     this.#timer = this.#components.clock.setTimer(tickMs, () => this.#tick());
     this.#hearing.tick(this.#components.clusters.now(), tickMs);
-    for (const record of this.#components.clusters.all()) {
-      if (this.#busy.has(record)) continue;
-      this.#busy.add(record);
-      this.#watch(record)
-        .catch((error) => {
-          const expected = error instanceof ProblemError;
-          if (!expected) this.#onTrouble(`the watchdog could not act: ${String(error)}`);
-        })
-        .finally(() => this.#busy.delete(record));
-    }
+    for (const record of this.#components.clusters.all()) this.#look(record);
+  }
+
+  /** A look for each death, not for each change: what the watchdog does changes rows too. */
+  #onChange(record: ClusterRecord): void {
+    if (record.ended) return;
+    const { lost, canElect } = lostVoters(record);
+    const before = this.#lost.get(record) ?? 0;
+    this.#lost.set(record, lost);
+    if (lost <= before || canElect) return;
+    if (this.#busy.has(record)) this.#again.add(record);
+    else this.#look(record);
+  }
+
+  #look(record: ClusterRecord): void {
+    if (this.#busy.has(record)) return;
+    this.#busy.add(record);
+    this.#watch(record)
+      .catch((error) => {
+        const expected = error instanceof ProblemError;
+        if (!expected) this.#onTrouble(`the watchdog could not act: ${String(error)}`);
+      })
+      .finally(() => {
+        this.#busy.delete(record);
+        if (this.#again.delete(record)) this.#look(record);
+      });
   }
 
   async #watch(record: ClusterRecord): Promise<void> {
     const { clusters, silence, wakeups } = this.#components;
     const { sinceMs, silenceSinceMs } = this.#hearing.of(record, clusters.now());
     if (silence.look(record, silenceSinceMs, clusters.now())) wakeups.wake(silenceTopic(record.uid));
+    for (const spare of silence.sparesOf(record)) {
+      await clusters.transact(record, (state, now) => decideSpareSilent(state, spare, now));
+    }
     const order = await clusters.transact(record, (state, now) => {
       const silent = this.#silent(record, silenceSinceMs, now);
       return decideWatchdog(state, silent, Math.max(sinceMs, this.#ledMs(record, now)), now);

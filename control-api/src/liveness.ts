@@ -2,7 +2,7 @@
  * What machines reported last, and when: in memory only, since it is worth nothing after a restart. Of each
  * slot the newest generation counts.
  */
-import type { Report } from '@skep/contract';
+import { formatMachineId, type Report, type Role } from '@skep/contract';
 
 interface Cluster {
   readonly slots: Map<string, Heard>;
@@ -35,6 +35,16 @@ export class Liveness {
   of(clusterUid: string, machine: { slot: string; generation: number }): Heard | undefined {
     const heard = this.#clusters.get(clusterUid)?.slots.get(machine.slot);
     return heard?.report.machine.generation === machine.generation ? heard : undefined;
+  }
+
+  /** Keys of a role's machines that have reported since. */
+  heardSince(clusterUid: string, role: Role, sinceMs: number): ReadonlySet<string> {
+    const heard = new Set<string>();
+    for (const { atMs, report } of this.#clusters.get(clusterUid)?.slots.values() ?? []) {
+      if (atMs < sinceMs || !report.machine.slot.startsWith(`${role}-`)) continue;
+      heard.add(formatMachineId(report.machine));
+    }
+    return heard;
   }
 
   /** When any machine of the cluster was last heard; 0 if none was. */

@@ -10,6 +10,7 @@ import { type ClusterState, currentMachine, type Decision } from './decisions/de
 import { isEnded } from './decisions/deletion.ts';
 import { decideDone } from './decisions/faults.ts';
 import {
+  decideAssigned,
   decideExit,
   decideGivenUp,
   decideLaunched,
@@ -18,6 +19,7 @@ import {
 } from './decisions/machine-life.ts';
 import { placementCount } from './decisions/placement.ts';
 import { type Attempt, type EffectRow, effectKey, machineKey } from './decisions/rows.ts';
+import { dwellerOf, livesInSpare, refOf } from './decisions/spares.ts';
 import {
   LaunchError,
   type Launcher,
@@ -46,12 +48,16 @@ export interface ReconcilerOptions {
   readonly onTrouble: (message: string) => void;
 }
 
+type Doing = (state: ClusterState, now: number) => Decision<undefined>;
+
 /** Launches and stops under way at once. */
 const mostAtOnce = 32;
 const firstBackOffMs = 100;
 const longestBackOffMs = 10_000;
 const longestAttemptBackOffMs = 30_000;
 const tickMs = 500;
+/** A spare that was assigned is at work within a second; one that is not for the grace, or this if it is longer, is given up. */
+const shortestPatienceMs = 5_000;
 /** Long enough for streams to read a cluster's last event. */
 const sweepEveryTicks = 20;
 
@@ -110,8 +116,9 @@ export class Reconciler {
     for (const record of clusters.all()) {
       for (const slot of record.slots.values()) {
         const machine = currentMachine(record, slot);
-        const ref = this.#ref(record, machine);
-        const launched = machine.name !== undefined || machine.tokenSha256 !== undefined;
+        const ref = this.#launcherRef(record, machine);
+        const launched =
+          machine.name !== undefined || machine.tokenSha256 !== undefined || livesInSpare(machine);
         if (!launched || machine.gone || tokens.has(ref.token)) continue;
         await this.#onExit({ machine: ref, evidence: 'gone when the control API came back' });
       }
@@ -152,28 +159,18 @@ export class Reconciler {
     for (;;) {
       const effect = firstEffect(record, slot);
       if (effect === undefined || this.#stopped) return;
-      if (effect.kind === 'launch') await this.#launch(record, effect);
+      if (effect.kind === 'launch' || effect.kind === 'assign') await this.#launch(record, effect);
       else if (effect.kind === 'stop') await this.#stop(record, effect);
       else await this.#disturb(record, effect);
     }
   }
 
   async #launch(record: ClusterRecord, effect: EffectRow): Promise<void> {
-    const { clusters, launcher } = this.#components;
+    const { clusters } = this.#components;
     if (!(await this.#until(record, effect, () => false))) return;
-    const machine = this.#ref(record, effect);
-    const { emptyDisk, placement } = record.machines.get(machineKey(effect.slot, effect.generation)) ?? {};
     try {
-      const { name } = await this.#gated(() =>
-        launcher.launch({
-          machine,
-          config: this.#options.configFor(record, machine),
-          ephemeral: record.about.spec.ephemeral,
-          ...(emptyDisk ? { emptyDisk } : {}),
-          ...(placement === undefined ? {} : { placement }),
-        }),
-      );
-      await this.#transact(record, (state, now) => decideLaunched(state, effect, name, now));
+      const done = await this.#gated(() => this.#make(record, effect));
+      await this.#transact(record, done);
     } catch (error) {
       if (this.#stopped || record.ended) return;
       const reason = messageOf(error);
@@ -190,8 +187,29 @@ export class Reconciler {
     }
   }
 
-  async #stop(record: ClusterRecord, effect: EffectRow): Promise<void> {
+  /** Has the launcher make the machine, or a spare ready to become it, and resolves with what follows from that. */
+  async #make(record: ClusterRecord, effect: EffectRow): Promise<Doing> {
+    const { launcher } = this.#components;
     const machine = this.#ref(record, effect);
+    const { emptyDisk, placement } = record.machines.get(machineKey(effect.slot, effect.generation)) ?? {};
+    const request: LaunchRequest = {
+      machine,
+      config: this.#options.configFor(record, machine),
+      ephemeral: record.about.spec.ephemeral,
+      ...(emptyDisk ? { emptyDisk } : {}),
+      ...(placement === undefined ? {} : { placement }),
+    };
+    if (effect.kind === 'launch') {
+      const { name } = await launcher.launch(request);
+      return (state, now) => decideLaunched(state, effect, name, now);
+    }
+    if (launcher.assign === undefined) throw new LaunchError('called-off', 'this runner keeps no spares');
+    const directories = await launcher.assign(this.#launcherRef(record, effect), request);
+    return (state, now) => decideAssigned(state, effect, directories, now);
+  }
+
+  async #stop(record: ClusterRecord, effect: EffectRow): Promise<void> {
+    const machine = this.#launcherRef(record, effect);
     let exited = false;
     const unwatch = this.#components.launcher.watch((exit) => {
       if (exit.machine.token !== machine.token) return;
@@ -210,7 +228,7 @@ export class Reconciler {
   /** What a fault does to a machine. */
   async #disturb(record: ClusterRecord, effect: EffectRow): Promise<void> {
     const { launcher } = this.#components;
-    const machine = this.#ref(record, effect);
+    const machine = this.#launcherRef(record, effect);
     if (effect.kind === 'kill') await launcher.kill(machine, { power: effect.power ?? false });
     else if (effect.kind === 'pause') await launcher.pause?.(machine);
     else await launcher.resume?.(machine);
@@ -261,9 +279,14 @@ export class Reconciler {
       for (const slot of record.slots.values()) {
         const machine = currentMachine(record, slot);
         const unjoined = machine.name !== undefined && machine.tokenSha256 === undefined && !slot.held;
-        if (!unjoined || clusters.now() - machine.sinceMs < this.#options.joinTimeoutMs) continue;
+        if (!unjoined) continue;
+        const { joinTimeoutMs } = this.#options;
+        const patienceMs = livesInSpare(machine)
+          ? Math.min(joinTimeoutMs, Math.max(shortestPatienceMs, record.about.spec.graceMs))
+          : joinTimeoutMs;
+        if (clusters.now() - machine.sinceMs < patienceMs) continue;
         this.#work(`${record.uid}/${slot.slot}/late`, () =>
-          this.#giveUp(record, machine, `did not join within ${this.#options.joinTimeoutMs} ms`),
+          this.#giveUp(record, machine, `did not join within ${patienceMs} ms`),
         );
       }
     }
@@ -279,10 +302,7 @@ export class Reconciler {
     return this.#transact(record, (state, now) => decideGivenUp(state, attempt, reason, backOffMs, now));
   }
 
-  async #transact(
-    record: ClusterRecord,
-    decide: (state: ClusterState, now: number) => Decision<undefined>,
-  ): Promise<void> {
+  async #transact(record: ClusterRecord, decide: Doing): Promise<void> {
     if (!this.#stopped && !record.ended) await this.#components.clusters.transact(record, decide);
   }
 
@@ -313,9 +333,14 @@ export class Reconciler {
     }
   }
 
-  #ref(record: ClusterRecord, machine: { slot: string; generation: number; attempt: number }): MachineRef {
-    const { slot, generation, attempt } = machine;
+  /** Who it is. */
+  #ref(record: ClusterRecord, { slot, generation, attempt }: Attempt): MachineRef {
     return this.#options.machineRef({ clusterUid: record.uid, slot, generation, attempt });
+  }
+
+  /** By what name the launcher knows it. */
+  #launcherRef(record: ClusterRecord, machine: Attempt): MachineRef {
+    return this.#ref(record, refOf(record, machine));
   }
 
   #attemptBackOffMs(attempt: number): number {
@@ -336,7 +361,8 @@ function firstEffect(record: ClusterRecord, slot: string): EffectRow | undefined
 }
 
 /** Whether the rows have this machine: as the present one of its slot, or as one still to be stopped. */
-function isWanted(record: ClusterRecord, machine: MachineRef): boolean {
+function isWanted(record: ClusterRecord, ref: MachineRef): boolean {
+  const machine = dwellerOf(record, ref);
   const row = record.machines.get(machineKey(machine.slot, machine.generation));
   const present = row?.attempt === machine.attempt && !row.gone;
   return present || record.effects.has(effectKey({ ...machine, kind: 'stop' }));

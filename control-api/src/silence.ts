@@ -2,9 +2,12 @@
  * Which machines have fallen silent that no ring probes. Their reports are to the control API what answers to
  * probes are to the ring: one that misses them for the grace is told to the leader, which has it replaced.
  *
+ * Spares are told to nobody, for they are made up for without being asked to.
+ *
  * Nobody else is asked, as a ring would. So where most are silent at once it is taken for a trouble of the network,
  * or of the host that they share, and waited until they must have ended themselves.
  */
+import type { MachineId } from '@skep/contract';
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Silent } from './decisions/commands.ts';
 import { latenessMs } from './hearing.ts';
@@ -17,6 +20,7 @@ const fewestForMost = 4;
 export class Silence {
   readonly #liveness: Liveness;
   readonly #silent = new WeakMap<ClusterRecord, readonly Silent[]>();
+  readonly #spares = new WeakMap<ClusterRecord, readonly MachineId[]>();
 
   constructor(liveness: Liveness) {
     this.#liveness = liveness;
@@ -27,24 +31,33 @@ export class Silence {
     return this.#silent.get(record) ?? none;
   }
 
+  /** Spares that are silent for as long, as of the last look. */
+  sparesOf(record: ClusterRecord): readonly MachineId[] {
+    return this.#spares.get(record) ?? none;
+  }
+
   /** Looks again. Silence is counted from `silenceSinceMs` at most. True if others are silent now. */
   look(record: ClusterRecord, silenceSinceMs: number, now: number): boolean {
     const { graceMs, heal, orphanMs } = record.about.spec;
     const patienceMs = graceMs + latenessMs(record);
     let silent: Silent[] = [];
+    const spares: MachineId[] = [];
     let candidates = 0;
     // By machines and not by slots: there may be ten thousand, and this is looked at four times a second.
     for (const machine of record.machines.values()) {
       if (machine.state !== 'joined' && machine.state !== 'serving') continue;
       const slot = record.slots.get(machine.slot);
       if (slot?.generation !== machine.generation || slot.leaving) continue;
-      if (slot.role === 'bootstrap' || !heal.includes(slot.role)) continue;
-      candidates += 1;
+      const isSpare = slot.role === 'spare';
+      if (!isSpare && (slot.role === 'bootstrap' || !heal.includes(slot.role))) continue;
+      if (!isSpare) candidates += 1;
       const heardAtMs = this.#liveness.of(record.uid, machine)?.atMs ?? machine.sinceMs;
       const sinceMs = Math.max(heardAtMs, silenceSinceMs);
       if (now - sinceMs <= patienceMs) continue;
-      silent.push({ slot: slot.slot, generation: slot.generation, sinceMs });
+      if (isSpare) spares.push({ slot: slot.slot, generation: slot.generation });
+      else silent.push({ slot: slot.slot, generation: slot.generation, sinceMs });
     }
+    this.#spares.set(record, spares);
     if (candidates >= fewestForMost && silent.length * 2 > candidates) {
       silent = silent.filter(({ sinceMs }) => now - sinceMs > Math.max(orphanMs, patienceMs));
     }

@@ -5,21 +5,27 @@
 import type { AgentConfig, Command, Report } from '@skep/contract';
 import { createNode, type Node } from '@skep/p2p-core';
 import { fromHex } from '@skep/p2p-core/bytes';
-import { type Address, type Host, type HttpServer, ShapedHost, type Timer } from '@skep/p2p-core/host';
+import type { Address, Host, HttpServer, Timer } from '@skep/p2p-core/host';
 import { LamportClock, type RingEvent } from '@skep/p2p-core/ring';
-import { ControlLink } from './control-link.ts';
-import { Endurance } from './endurance.ts';
+import { ControlLink, lineOf } from './control-link.ts';
+import { type Endurance, enduring } from './endurance.ts';
 import { EventOutbox } from './event-outbox.ts';
 import { serveHealth } from './health.ts';
 import type { Log } from './log.ts';
 import { RingSeat, type SeatEvent } from './ring-seat.ts';
+import { SpareMachine } from './spare.ts';
 import { TorrentHoldings } from './torrent-holdings.ts';
 
-/** `stopped` by a signal, `over` as replaced or removed, `orphaned` as unheard for too long, `refused` as never admitted. */
-export type AgentEnd = 'stopped' | 'drained' | 'over' | 'orphaned' | 'refused';
+/**
+ * `stopped` by a signal, `over` as replaced or removed, `orphaned` as unheard for too long, `refused` as never
+ * admitted; `assigned`: a spare that has been given a slot, and ended as a spare.
+ */
+export type AgentEnd = 'stopped' | 'drained' | 'over' | 'orphaned' | 'refused' | 'assigned';
 
 export interface Agent {
   readonly ended: Promise<AgentEnd>;
+  /** What the process is to be once this has ended as `assigned`. */
+  readonly becomes?: AgentConfig | undefined;
   /** Finishes cleanly: says so to the ring and the control API, saves what was verified. */
   stop(): void;
 }
@@ -43,7 +49,9 @@ const urgent: ReadonlySet<RingEvent['type']> = new Set([
  * `ended`.
  */
 export async function startAgent(components: { host: Host; log: Log }, config: AgentConfig): Promise<Agent> {
-  const machine = new Machine(components.host, components.log, config);
+  const { host, log } = components;
+  const machine =
+    config.role === 'spare' ? new SpareMachine(host, log, config) : new Machine(host, log, config);
   await machine.start();
   return machine;
 }
@@ -73,31 +81,20 @@ class Machine implements Agent {
 
   constructor(host: Host, log: Log, config: AgentConfig) {
     this.#healthHost = host;
-    if (config.shaped === true) {
-      const shaped = new ShapedHost(host);
-      this.#endurance = new Endurance({ clock: shaped.clock, endurer: shaped });
-      // All that the machine says to others goes through it, to the control API too.
-      host = shaped;
-    }
+    // All that the machine says to others goes through it, to the control API too.
+    ({ host, endurance: this.#endurance } = enduring(host, config.shaped === true));
     this.#host = host;
     this.#log = log;
     this.#config = config;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    const { slot, generation, attempt, cluster, clusterUid } = config;
+    const { slot, generation, cluster, clusterUid } = config;
     const self = { slot, generation };
     this.#link = new ControlLink(
       { host, subject: this, lamport: this.#lamport },
       {
-        apiUrl: config.apiUrl,
-        cluster,
-        machine: self,
-        attempt,
-        joinSecret: config.joinSecret,
-        tokenPath: `${config.dataDirectory}/agent/${generation}.${attempt}/token`,
-        reportIntervalMs: config.reportIntervalMs,
-        orphanMs: config.orphanMs,
+        ...lineOf(config),
         onEnd: (end, why) => this.#end(end, why),
         onTrouble: (what, message) => log.warn(`${what}; trying on`, { message }),
       },

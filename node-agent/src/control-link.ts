@@ -4,6 +4,7 @@
  * because its generation has been replaced, its cluster is gone, or nobody has answered for too long.
  */
 import {
+  type AgentConfig,
   type ApiClient,
   ApiError,
   type Command,
@@ -45,6 +46,21 @@ export interface ControlLinkOptions {
   readonly onEnd: (end: LinkEnd, why: string) => void;
   /** `what` does not succeed and is tried on; `message` says why. Told once until it succeeds. */
   readonly onTrouble: (what: string, message: string) => void;
+}
+
+/** What a machine's configuration says of its line. */
+export function lineOf(config: AgentConfig): Omit<ControlLinkOptions, 'onEnd' | 'onTrouble'> {
+  const { slot, generation, attempt } = config;
+  return {
+    apiUrl: config.apiUrl,
+    cluster: config.cluster,
+    machine: { slot, generation },
+    attempt,
+    joinSecret: config.joinSecret,
+    tokenPath: `${config.dataDirectory}/agent/${generation}.${attempt}/token`,
+    reportIntervalMs: config.reportIntervalMs,
+    orphanMs: config.orphanMs,
+  };
 }
 
 const firstRetryMs = 50;

@@ -3,11 +3,18 @@
  * machine's own monotonic clock, for a fault may cut off whoever would call it off.
  */
 import { type Conditions, combineConditions, type Endure } from '@skep/contract';
-import type { Clock, Timer } from '@skep/p2p-core/host';
+import { type Clock, type Host, ShapedHost, type Timer } from '@skep/p2p-core/host';
 
 /** What is put under conditions: a ShapedHost. */
 export interface Endurer {
   setConditions(conditions: Conditions): void;
+}
+
+/** The host that a machine speaks to others through, the control API included; a shaped one endures what it is told to. */
+export function enduring(host: Host, shaped: boolean): { host: Host; endurance?: Endurance } {
+  if (!shaped) return { host };
+  const through = new ShapedHost(host);
+  return { host: through, endurance: new Endurance({ clock: through.clock, endurer: through }) };
 }
 
 interface Fault {

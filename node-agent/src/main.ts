@@ -6,13 +6,14 @@
  * 17 another process already lives this (slot, generation, attempt) or it has been called off.
  */
 import { readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pid } from 'node:process';
 import { AgentConfig } from '@skep/contract';
 import { type Files, HostError } from '@skep/p2p-core/host';
-import { createNodeHost } from '@skep/p2p-core/host/node';
+import { createNodeHost, type NodeHost } from '@skep/p2p-core/host/node';
 import { identifyProcess } from '@skep/p2p-core/process-identity';
-import { startAgent } from './agent.ts';
+import { startLife } from './life.ts';
 import { createLog } from './log.ts';
 import { removeRemains } from './orphan.ts';
 
@@ -53,19 +54,31 @@ async function main(): Promise<void> {
     throw new Error('SKEP_CONFIG must name the agent’s configuration file; a launcher sets it');
   }
   const config = readConfig(configPath);
-  const host = createNodeHost({
+  let host = hostOf(config);
+  await claim(host.files, configPath);
+  const hostFor = async (next: AgentConfig): Promise<NodeHost> => {
+    if (next === config) return host;
+    await host.close();
+    host = hostOf(next);
+    return host;
+  };
+  const life = await startLife({ hostFor, log }, config);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => life.stop());
+  // Written at an exit else, and who is killed makes none: the next machine would have to compile everything anew.
+  flushCompileCache();
+  const end = await life.ended;
+  log.info('ended', { reason: end });
+  if (end === 'orphaned') for (const lived of life.configs) removeRemains(lived);
+  await host.close();
+  process.exit(end === 'refused' ? 1 : 0);
+}
+
+function hostOf(config: AgentConfig): NodeHost {
+  return createNodeHost({
     onUncaught: (error) => fail('an error reached the host uncaught', error),
     // Paths between shaped machines are told apart by address, so a machine has one for both ways.
     ...(config.shaped === true ? { outgoingHost: config.listen.host } : {}),
   });
-  await claim(host.files, configPath);
-  const agent = await startAgent({ host, log }, config);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => agent.stop());
-  const end = await agent.ended;
-  log.info('ended', { reason: end });
-  if (end === 'orphaned') removeRemains(config);
-  await host.close();
-  process.exit(end === 'refused' ? 1 : 0);
 }
 
 process.on('uncaughtException', (error) => fail('uncaught exception', error));

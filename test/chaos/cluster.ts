@@ -51,11 +51,19 @@ export class ChaosCluster {
   #port = 0;
   #apiProcess: { readonly child: ChildProcess; readonly exited: Promise<unknown> } | undefined;
   #api: ApiClient | undefined;
+  readonly #preload: string | undefined;
   readonly #seen = new Map<string, MachineProcess>();
 
-  /** A cluster whose nodes all serve, and whose ring has a leader. */
-  static async start(spec: Spec): Promise<ChaosCluster> {
-    const cluster = new ChaosCluster();
+  private constructor(preload: string | undefined) {
+    this.#preload = preload;
+  }
+
+  /**
+   * A cluster whose nodes all serve, and whose ring has a leader. `preload`: a module, beside this one, that the
+   * control API loads before its own.
+   */
+  static async start(spec: Spec, { preload }: { preload?: string } = {}): Promise<ChaosCluster> {
+    const cluster = new ChaosCluster(preload);
     mkdirSync(cluster.directory);
     try {
       await cluster.startApi();
@@ -83,7 +91,8 @@ export class ChaosCluster {
   async startApi(): Promise<void> {
     const log = openSync(join(this.scratch, 'control-api.log'), 'a');
     const program = fileURLToPath(import.meta.resolve('@skep/control-api/main'));
-    const child = spawn(process.execPath, [program], {
+    const before = this.#preload === undefined ? [] : ['--import', import.meta.resolve(this.#preload)];
+    const child = spawn(process.execPath, [...before, program], {
       stdio: ['pipe', 'pipe', log],
       env: {
         ...process.env,

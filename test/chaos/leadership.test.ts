@@ -258,4 +258,26 @@ describe('leadership', () => {
       expect(await replaced()).toEqual(victims.map((victim) => `${victim}@1`));
     },
   );
+
+  it('leaves it to a leader that lives when all others are killed', { timeout }, async () => {
+    await start();
+    const { slot, term } = await cluster.awaitLeader();
+    const victims = (await cluster.nodes())!
+      .map((node) => node.slot)
+      .filter((other) => other !== slot)
+      .sort();
+    const from = await cluster.newest();
+    await cluster.signalAll(victims, 'SIGKILL');
+    for (const victim of victims) {
+      const accepted = await cluster.event(
+        `the redeployment of ${victim}`,
+        (event) => event.kind === 'redeployment-accepted' && event.slot === victim,
+      );
+      expect(accepted.data).toMatchObject({ by: `${slot}@1`, term, cause: 'evidence' });
+    }
+    await settled();
+    expect(await replaced()).toEqual(victims.map((victim) => `${victim}@1`));
+    const since = (await cluster.readEvents()).filter(({ sequence }) => sequence > from);
+    expect(since.filter(({ kind }) => kind === 'lease-granted')).toEqual([]);
+  });
 });

@@ -15,11 +15,13 @@ import { pause, until } from './waiting.ts';
 export const roundKinds = {
   follower: 'kill -9 of a follower',
   leader: 'kill -9 of the leader',
+  spare: 'kill -9 of any bootstrap node, whose slot a warm spare takes over',
   both: 'kill -9 of the leader and a follower together',
   majority: 'kill -9 of three of five, the leader among them',
   'api-down': 'kill -9 of a bootstrap node while the control API is away',
   pause5: 'SIGSTOP of any node for 5 s, after which nobody may be replaced',
   pause60: 'SIGSTOP of a bootstrap node for 60 s, or until it is ended',
+  zombie: 'SIGSTOP of a bootstrap node for 60 s where no launcher reaches it: replaced elsewhere, it goes on',
   cut: 'a bootstrap node cut off by the network, until it is gone',
 } as const;
 export type RoundKind = keyof typeof roundKinds;
@@ -48,6 +50,7 @@ const longestAwayMs = 3_000;
 const quietMs = 1_000;
 const healingMs = 120_000;
 const cutMs = 120_000;
+const zombieMs = 10_000;
 const seedSlot = 'peer-1';
 
 export class ChaosRounds {
@@ -57,6 +60,12 @@ export class ChaosRounds {
   readonly #infoHash: Uint8Array;
   /** What ends a fault that lasts. */
   #meanwhile: Promise<void> = Promise.resolve();
+  /** The nodes as the last round left them. */
+  #calmed: NodeView[] | undefined;
+  /** When the control API was back, by the wall clock, if it was away in this round. */
+  #apiBackAtMs: number | undefined;
+  /** Of this round's zombies: the newest event when they went on, and how long until they had ended themselves. */
+  #wentOn: { readonly after: number; readonly endedMs: readonly number[] } | undefined;
 
   private constructor(cluster: ChaosCluster, kind: RoundKind, dice: Dice, infoHash: Uint8Array) {
     this.#cluster = cluster;
@@ -67,8 +76,7 @@ export class ChaosRounds {
 
   /** A cluster for rounds of one kind, with something in its DHT to look up. */
   static async start(kind: RoundKind, dice: Dice): Promise<ChaosRounds> {
-    // Only machines in a network of their own can be cut off.
-    const cluster = await ChaosCluster.start(kind === 'cut' ? { ...spec, network: {} } : spec);
+    const cluster = await startCluster(kind);
     try {
       const content = await shareContent(cluster, { name: 'sought.bin', length: 2 ** 20, seedSlot });
       await until(
@@ -89,7 +97,10 @@ export class ChaosRounds {
   /** Rejects only if the cluster is beyond a next round. */
   async play(): Promise<PlayedRound> {
     const kind = this.#kind;
-    const before = await this.#calm();
+    const before = this.#calmed ?? (await this.#calm());
+    this.#calmed = undefined;
+    this.#wentOn = undefined;
+    this.#apiBackAtMs = undefined;
     const known = new Set((await this.#cluster.redeployments()).map(({ id }) => id));
     const from = await this.#cluster.newest();
     const leader = await this.#cluster.awaitLeader();
@@ -101,6 +112,7 @@ export class ChaosRounds {
     });
     const [lookups] = await Promise.all([kind === 'pause5' ? [] : this.#healed(victims), this.#meanwhile]);
     const after = await this.#calm();
+    this.#calmed = after;
     const redeployments = (await this.#cluster.redeployments()).filter(({ id }) => !known.has(id));
     const events = (await this.#cluster.readEvents()).filter(({ sequence }) => sequence > from);
     const expected = kind === 'pause5' ? [] : victims;
@@ -108,13 +120,17 @@ export class ChaosRounds {
       victims: victims.map((victim, index) => ({
         slot: victim.slot,
         ...phasesOf(victim, events, replacing(victim, redeployments), lookups[index]),
+        ...(this.#apiBackAtMs === undefined ? {} : { apiMs: this.#apiBackAtMs - victim.atMs }),
+        ...(this.#wentOn === undefined ? {} : { zombieMs: this.#wentOn.endedMs[index]! }),
       })),
       wrong: [
         ...this.#wrongProcesses(after),
         ...wrongReplacements(expected, redeployments, before, after),
+        ...(kind === 'spare' ? wrongTakeovers(redeployments, before, after) : []),
         ...expected.flatMap(({ process, slot }) =>
           isAlive(process) ? [`${slot}: the replaced process ${process.pid} lives`] : [],
         ),
+        ...(await this.#wrongZombies(victims)),
       ],
     };
   }
@@ -164,6 +180,11 @@ export class ChaosRounds {
         this.#meanwhile = this.#resume(victims);
         return victims;
       }
+      case 'zombie': {
+        const victims = all(await cluster.signalAll(slots, 'SIGSTOP'));
+        this.#meanwhile = this.#haunt(victims);
+        return victims;
+      }
       case 'api-down': {
         const processes = await Promise.all(slots.map((slot) => cluster.processOf(slot)));
         await cluster.killApi();
@@ -171,6 +192,7 @@ export class ChaosRounds {
         for (const { process } of victims) signalProcess(process, 'SIGKILL');
         await pause(this.#dice.below(longestAwayMs));
         await cluster.startApi();
+        this.#apiBackAtMs = Date.now();
         return victims;
       }
       case 'cut': {
@@ -193,6 +215,19 @@ export class ChaosRounds {
     const untilMs = performance.now() + longPauseMs;
     while (performance.now() < untilMs && victims.some(({ process }) => isAlive(process))) await pause(100);
     for (const { process } of victims) signalProcess(process, 'SIGCONT');
+  }
+
+  /** After the long pause they go on, and must end by themselves. */
+  async #haunt(victims: readonly Victim[]): Promise<void> {
+    await pause(longPauseMs);
+    const after = await this.#cluster.newest();
+    const fromMs = performance.now();
+    for (const { process } of victims) signalProcess(process, 'SIGCONT');
+    const ended = victims.map(async ({ process }) => {
+      await until('the zombie to end itself', () => !isAlive(process), { timeoutMs: zombieMs });
+      return performance.now() - fromMs;
+    });
+    this.#wentOn = { after, endedMs: await Promise.all(ended) };
   }
 
   /** The fault is the slot's and would befall its next machine too. */
@@ -243,6 +278,27 @@ export class ChaosRounds {
     return cluster.awaitServing();
   }
 
+  /** A zombie says itself why it ended, and neither it nor anybody who followed it is in the journal. */
+  async #wrongZombies(victims: readonly Victim[]): Promise<string[]> {
+    if (this.#wentOn === undefined) return [];
+    const { after } = this.#wentOn;
+    const since = (await this.#cluster.readEvents()).filter(({ sequence }) => sequence > after);
+    const wrong = victims.map(async ({ slot, generation }) => {
+      const name = `${slot}@${generation}`;
+      const log = await this.#cluster.log(slot, generation);
+      const heeded = since.filter(
+        (event) =>
+          (event.slot === slot && event.generation === generation) ||
+          [event.data.leader, event.data.holder, event.data.candidate, event.data.by].includes(name),
+      );
+      return [
+        ...(log.includes('"message":"ended","reason":"over"') ? [] : [`${name} did not end as over`]),
+        ...heeded.map((event) => `${name} was heeded after its end: ${JSON.stringify(event)}`),
+      ];
+    });
+    return (await Promise.all(wrong)).flat();
+  }
+
   #wrongProcesses(nodes: readonly NodeView[]): string[] {
     const told = nodes.map(({ slot, generation, machine }) => `${slot}@${generation} is ${machine}`).sort();
     const living = this.#cluster
@@ -253,6 +309,15 @@ export class ChaosRounds {
       ? []
       : [`the control API says ${told.join(', ')}; the process list says ${living.join(', ')}`];
   }
+}
+
+function startCluster(kind: RoundKind): Promise<ChaosCluster> {
+  // Only machines in a network of their own can be cut off.
+  if (kind === 'cut') return ChaosCluster.start({ ...spec, network: {} });
+  // One that stood still for a minute is to end because it is over, and not because it was alone for so long.
+  if (kind === 'zombie')
+    return ChaosCluster.start({ ...spec, orphanMs: 300_000 }, { preload: './out-of-reach.ts' });
+  return ChaosCluster.start({ ...spec, ...(kind === 'spare' ? { spares: 1 } : {}) });
 }
 
 function replacing({ slot, generation }: FaultOfProcess, redeployments: readonly RedeploymentView[]) {
@@ -278,10 +343,24 @@ function wrongReplacements(
     nodes.map(({ slot, generation }) => `${slot}@${generation}`).sort();
   const grown = before.map(({ slot, generation }) => {
     const isVictim = victims.some((victim) => victim.slot === slot);
-    return `${slot}@${isVictim ? generation + 1 : generation}`;
+    const isTaken = redeployments.some(({ spare }) => spare === slot);
+    return `${slot}@${isVictim || isTaken ? generation + 1 : generation}`;
   });
   if (grown.sort().join() !== generations(after).join()) {
     wrong.push(`${generations(after).join(', ')} live in the end, not ${grown.join(', ')}`);
   }
   return wrong;
+}
+
+/** Each of them was taken over by the process of the spare. */
+function wrongTakeovers(
+  redeployments: readonly RedeploymentView[],
+  before: readonly NodeView[],
+  after: readonly NodeView[],
+): string[] {
+  return redeployments.flatMap(({ id, slot, spare }) => {
+    const idle = before.find((node) => node.slot === spare)?.machine;
+    const present = after.find((node) => node.slot === slot)?.machine;
+    return idle !== undefined && idle === present ? [] : [`${id} is ${present}, not the spare, ${idle}`];
+  });
 }

@@ -103,8 +103,9 @@ class Exploration {
   #allIsWell(state: ModelState): boolean {
     if (state.about.state === 'deleting') return this.#rules.decisions.isEnded(state);
     if (this.#outOfTerms(state)) return true;
-    if (state.effects.size > 0) return false;
+    if (state.effects.size > 0 || state.ring.members.some(({ voter }) => !voter)) return false;
     for (const slot of state.slots.values()) {
+      if (slot.leaving) return false;
       const machine = currentMachine(state, slot);
       const lives = isLiving(state.bodies.get(bodyKey(machine)));
       if (slot.held ? lives : machine.state !== 'serving' || !lives) return false;
@@ -114,12 +115,13 @@ class Exploration {
 
   /** Whoever could heal would need a term beyond the bounds. */
   #outOfTerms({ lease, slots, bodies, machines }: ModelState): boolean {
-    if (lease.term < this.#world.bounds.terms) return false;
+    const { terms } = this.#world.bounds;
+    if (terms === 0 || lease.term < terms) return false;
     if (!isHeld(lease, now)) return true;
     const machine = machines.get(lease.holder);
     if (machine === undefined) return false;
     return (
-      slots.get(machine.slot)!.generation !== machine.generation ||
+      slots.get(machine.slot)?.generation !== machine.generation ||
       bodies.get(bodyKey(machine))?.life !== 'alive'
     );
   }

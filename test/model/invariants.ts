@@ -1,4 +1,5 @@
 /** What must hold in every state of the model, and over every step. */
+import type { RingConfiguration } from '@skep/contract';
 import { isHeld } from '../../control-api/src/decisions/lease.ts';
 import { machineKey } from '../../control-api/src/decisions/rows.ts';
 import { watchdogHolder } from '../../control-api/src/decisions/watchdog.ts';
@@ -124,6 +125,29 @@ const ofStates: readonly Rule<[ModelState, boolean]>[] = [
     },
   ],
   [
+    'one slot at a time is on its way',
+    ({ ring }) => {
+      const moving = ring.members.filter(({ voter }) => !voter);
+      return moving.length > 1 ? moving.map(({ slot }) => slot).join() : undefined;
+    },
+  ],
+  [
+    'two rings that may elect share a voter',
+    ({ bodies }) => {
+      const rings = new Set<RingConfiguration>();
+      for (const { ring } of bodies.values()) if (ring !== undefined) rings.add(ring);
+      const electing = [...rings].filter((ring) => mayElect(ring, bodies));
+      for (const one of electing) {
+        for (const other of electing) {
+          // Where generations went on, the lease alone decides.
+          if (one === other || !sameGenerations(one, other) || shareAVoter(one, other)) continue;
+          return `by versions ${one.version} and ${other.version}`;
+        }
+      }
+      return undefined;
+    },
+  ],
+  [
     'redeployments keep within their budget',
     ({ redeployments, about }) => {
       let recent = 0;
@@ -223,6 +247,26 @@ const ofSteps: readonly Rule<[ModelState, Step]>[] = [
     },
   ],
   [
+    'who may vote changes only when most voters have the ring as it is',
+    ({ ring, bodies }, { after }) => {
+      if (after.ring === ring || differing(ring, after.ring) === 0) return undefined;
+      for (const { members } of [ring, after.ring]) {
+        const voters = members.filter(({ voter }) => voter);
+        const know = voters.filter((member) => (adoptedBy(member, bodies)?.version ?? 0) >= ring.version);
+        if (know.length * 2 <= voters.length) return `${know.length} of ${voters.length} do`;
+      }
+      return undefined;
+    },
+  ],
+  [
+    'after a change of voters all vote above the terms before',
+    ({ ring, lease }, { after }) => {
+      if (after.ring === ring || differing(ring, after.ring) === 0) return undefined;
+      const early = after.ring.members.find(({ admittedAtTerm }) => admittedAtTerm < lease.term);
+      return early && `${early.slot} votes above ${early.admittedAtTerm}, in term ${lease.term}`;
+    },
+  ],
+  [
     'a new generation is admitted above all terms before',
     ({ ring, lease }, { after }) => {
       if (after.ring === ring) return undefined;
@@ -264,6 +308,54 @@ const ofSteps: readonly Rule<[ModelState, Step]>[] = [
     },
   ],
 ];
+
+type Bodies = ModelState['bodies'];
+type Member = RingConfiguration['members'][number];
+
+/** By the first attempt that has any: of one generation one attempt lives. */
+function adoptedBy({ slot, generation }: Member, bodies: Bodies): RingConfiguration | undefined {
+  for (const body of bodies.values()) {
+    if (body.slot === slot && body.generation === generation && body.ring !== undefined) return body.ring;
+  }
+  return undefined;
+}
+
+/** Whether somebody has it whom most of its voters would still vote for: those that have no newer one. */
+function mayElect(ring: RingConfiguration, bodies: Bodies): boolean {
+  const voters = ring.members.filter(({ voter }) => voter);
+  const willing = voters.filter((member) => {
+    const adopted = adoptedBy(member, bodies);
+    return adopted !== undefined && adopted.version <= ring.version;
+  });
+  return willing.length * 2 > voters.length;
+}
+
+const votersOf = ({ members }: RingConfiguration): ReadonlySet<string> =>
+  new Set(members.filter(({ voter }) => voter).map(({ slot }) => slot));
+
+/** Whether any two majorities, one of each, do. */
+function shareAVoter(one: RingConfiguration, other: RingConfiguration): boolean {
+  const [here, there] = [votersOf(one), votersOf(other)];
+  const both = [...here].filter((slot) => there.has(slot)).length;
+  /** Of the shared voters, how many a majority needs at least. */
+  const needed = (voters: ReadonlySet<string>) =>
+    Math.max(0, Math.floor(voters.size / 2) + 1 - (voters.size - both));
+  return needed(here) + needed(there) > both;
+}
+
+/** How many slots vote by one ring and not by the other. */
+function differing(one: RingConfiguration, other: RingConfiguration): number {
+  const [here, there] = [votersOf(one), votersOf(other)];
+  return (
+    [...here].filter((slot) => !there.has(slot)).length + [...there].filter((slot) => !here.has(slot)).length
+  );
+}
+
+function sameGenerations(one: RingConfiguration, other: RingConfiguration): boolean {
+  return one.members.every(({ slot, generation }) =>
+    other.members.every((member) => member.slot !== slot || member.generation === generation),
+  );
+}
 
 export function findingIn(state: ModelState, ended: boolean): Finding | undefined {
   for (const [invariant, check] of ofStates) {

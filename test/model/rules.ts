@@ -17,6 +17,11 @@ import {
 import { decideCancelRedeployment, decideRedeployNode } from '../../control-api/src/decisions/operator.ts';
 import { decideRedeployment } from '../../control-api/src/decisions/redeployment.ts';
 import { decideReport } from '../../control-api/src/decisions/report.ts';
+import {
+  decideAddNode,
+  decideRemoveNode,
+  decideRingStep,
+} from '../../control-api/src/decisions/ring-change.ts';
 import type { MachineRow } from '../../control-api/src/decisions/rows.ts';
 import { machineKey } from '../../control-api/src/decisions/rows.ts';
 import { decideWatchdog } from '../../control-api/src/decisions/watchdog.ts';
@@ -36,6 +41,9 @@ export const production = {
   isEnded,
   decideCancelRedeployment,
   decideRedeployNode,
+  decideAddNode,
+  decideRemoveNode,
+  decideRingStep,
 };
 export type Decisions = typeof production;
 
@@ -51,6 +59,8 @@ export interface Surroundings {
   readonly stopsProve: boolean;
   /** Only machines that ended are said to have. */
   readonly exitsAreTrue: boolean;
+  /** Of the ring a member reports what it has adopted. */
+  readonly reportsAreTrue: boolean;
   /** A commit fails if a row has changed since it was decided that it writes; or also one that it relies on. */
   readonly commitsCompare: 'written-and-relied-on' | 'written' | 'nothing';
 }
@@ -61,6 +71,7 @@ export const asPromised: Surroundings = {
   callOffLasts: true,
   stopsProve: true,
   exitsAreTrue: true,
+  reportsAreTrue: true,
   commitsCompare: 'written-and-relied-on',
 };
 
@@ -344,4 +355,60 @@ export const removed: Readonly<Record<string, Removal>> = {
     finds: /./,
     rules: surroundedBy({ commitsCompare: 'written' }),
   },
+  'who may vote changes only when most voters have the ring as it is': {
+    world: 'sizes',
+    finds:
+      /^(who may vote changes only when most voters have the ring as it is|two rings that may elect share a voter)$/,
+    rules: surroundedBy({ reportsAreTrue: false }),
+  },
+  'the ring changes one slot at a time': {
+    world: 'sizes',
+    finds: /^one slot at a time is on its way$/,
+    rules: deciding({
+      decideAddNode: (state, ...rest) => {
+        const moving = state.ring.members.filter(({ voter }) => !voter);
+        const members = state.ring.members.filter(({ voter }) => voter);
+        const decision = decideAddNode({ ...state, ring: { ...state.ring, members } }, ...rest);
+        if (!('answer' in decision)) return decision;
+        const changes = (decision.changes ?? []).map((change) =>
+          change.table === 'ring' && change.value !== undefined
+            ? put.ring({ ...change.value, members: [...change.value.members, ...moving] })
+            : change,
+        );
+        return { ...decision, changes };
+      },
+    }),
+  },
+  'after a change of voters all vote above the terms before': {
+    world: 'sizes',
+    finds: /^after a change of voters all vote above the terms before$/,
+    rules: deciding({
+      decideRingStep: (state, ...rest) => admitting(decideRingStep(state, ...rest), 0),
+      decideRemoveNode: (state, ...rest) => {
+        const decision = decideRemoveNode(state, ...rest);
+        return 'answer' in decision ? admitting(decision, 0) : decision;
+      },
+    }),
+  },
+  'the machine of a slot that is removed is stopped': {
+    world: 'sizes',
+    finds: /^(it heals if nothing more goes wrong|nothing launched is forgotten)$/,
+    rules: deciding({
+      decideRingStep: (...args) => withoutChanges(decideRingStep(...args), isEffect('stop')),
+      decideRemoveNode: (...args) => withoutChanges(decideRemoveNode(...args), isEffect('stop')),
+    }),
+  },
 };
+
+function admitting<D extends Pick<Decided<unknown>, 'changes'> | object>(decision: D, term: number): D {
+  if (!('changes' in decision) || decision.changes === undefined) return decision;
+  const changes = decision.changes.map((change) =>
+    change.table === 'ring' && change.value !== undefined
+      ? put.ring({
+          ...change.value,
+          members: change.value.members.map((member) => ({ ...member, admittedAtTerm: term })),
+        })
+      : change,
+  );
+  return { ...decision, changes };
+}

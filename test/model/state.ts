@@ -6,6 +6,7 @@ import type { RingConfiguration } from '@skep/contract';
 import type { Change, ClusterState } from '../../control-api/src/decisions/decision.ts';
 import { isHeld } from '../../control-api/src/decisions/lease.ts';
 import type { MachineRow, RedeploymentRow, TableName } from '../../control-api/src/decisions/rows.ts';
+import type { SlotAddresses } from '../../control-api/src/ports/launcher.ts';
 
 /** All that ever happens, happens now; what is over was long ago. */
 export const now = 10_000_000;
@@ -26,11 +27,17 @@ export interface Body {
   readonly credential: number;
   /** More machines that the same token made: none, if the launcher keeps its promise. */
   readonly twins: number;
+  /** The ring as it has adopted it; missing before it has one. */
+  readonly ring?: RingConfiguration;
 }
 
 export interface ModelState extends ClusterState {
   /** By attempt, as `bodyKey` has it. */
   readonly bodies: ReadonlyMap<string, Body>;
+}
+
+export function addressesOf(host: number): SlotAddresses {
+  return { listen: { host: `10.0.0.${host}`, port: 1 }, ringPort: 2, healthPort: 3 };
 }
 
 export function bodyKey({
@@ -72,7 +79,7 @@ export function withBody(state: ModelState, body: Body): ModelState {
 export function canonical(state: ModelState): string {
   const { about, lease, ring } = state;
   return [
-    about.state,
+    `${about.state}${about.nextBootstrap ?? 0}`,
     `${lease.term}${lease.holder}${isHeld(lease, now) ? '!' : ''}`,
     encoded(ring),
     table(state.slots),
@@ -118,7 +125,8 @@ function encode(row: object): string {
   }
   if ('life' in row) {
     const body = row as Body;
-    return `${bodyKey(body)}${body.life[0]}${body.life[1]}${body.credential}${body.twins}`;
+    const ring = body.ring === undefined ? '' : encoded(body.ring);
+    return `${bodyKey(body)}${body.life[0]}${body.life[1]}${body.credential}${body.twins}${ring}`;
   }
   if ('eventsTaken' in row) {
     const machine = row as MachineRow;

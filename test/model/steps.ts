@@ -7,6 +7,7 @@ import type { MachineId, Report } from '@skep/contract';
 import type { Change, Decided, Decision } from '../../control-api/src/decisions/decision.ts';
 import { currentMachine } from '../../control-api/src/decisions/decision.ts';
 import { isHeld } from '../../control-api/src/decisions/lease.ts';
+import type { RingReports } from '../../control-api/src/decisions/ring-change.ts';
 import {
   type Attempt,
   type EffectRow,
@@ -15,7 +16,16 @@ import {
 } from '../../control-api/src/decisions/rows.ts';
 import { watchdogHolder } from '../../control-api/src/decisions/watchdog.ts';
 import type { Rules, Surroundings } from './rules.ts';
-import { type Body, bodyKey, committed, longAgo, type ModelState, now, withBody } from './state.ts';
+import {
+  addressesOf,
+  type Body,
+  bodyKey,
+  committed,
+  longAgo,
+  type ModelState,
+  now,
+  withBody,
+} from './state.ts';
 
 export interface Bounds {
   readonly generations: number;
@@ -27,6 +37,8 @@ export interface Bounds {
   readonly operator?: boolean;
   /** Whether the cluster is deleted. */
   readonly deletion?: boolean;
+  /** Whether an operator has slots added to the ring and removed: to so many, and how often one is added. */
+  readonly sizes?: { readonly least: number; readonly most: number; readonly added: number };
   /** Whether two processes of the control API decide at once. */
   readonly races?: boolean;
 }
@@ -94,6 +106,7 @@ export class Steps {
     this.#agents();
     this.#leaders();
     if (this.#bounds.operator) this.#operator();
+    if (this.#bounds.sizes) this.#sizes(this.#bounds.sizes);
     if (this.#bounds.deletion) {
       this.#decided('delete', { kind: 'rows' }, false, this.#rules.decisions.decideDelete(state, now));
     }
@@ -392,6 +405,43 @@ export class Steps {
     }
   }
 
+  /** The ring grows and shrinks, and its members adopt it when they like. */
+  #sizes({ least, most, added }: NonNullable<Bounds['sizes']>): void {
+    const { decisions, surroundings } = this.#rules;
+    const { ring, about, slots, bodies } = this.#state;
+    for (const body of bodies.values()) {
+      const machine = this.#state.machines.get(machineKey(body.slot, body.generation));
+      const mayAdopt = body.life === 'alive' && machine?.tokenSha256 !== undefined && isMember(ring, body);
+      if (!mayAdopt || body.ring === ring) continue;
+      this.#world(`${bodyKey(body)} adopts version ${ring.version}`, true, { ...body, ring });
+    }
+    const reports: RingReports = ({ slot, generation }) => {
+      const machine = this.#state.machines.get(machineKey(slot, generation));
+      const adopted = machine === undefined ? undefined : bodies.get(bodyKey(machine))?.ring?.version;
+      if (machine?.tokenSha256 === undefined) return undefined;
+      const configurationVersion = surroundings.reportsAreTrue ? (adopted ?? 0) : ring.version;
+      return { configurationVersion, term: this.#state.lease.term };
+    };
+    const told: Move = { kind: 'rows' };
+    const present = [...slots.values()].filter(({ role, leaving }) => role === 'bootstrap' && !leaving);
+    const begun = (about.nextBootstrap ?? about.spec.bootstrap + 1) - about.spec.bootstrap - 1;
+    if (present.length < most && begun < added) {
+      const node = { role: 'bootstrap' } as const;
+      const addresses = addressesOf(about.spec.bootstrap + begun + 100);
+      this.#decided(
+        'a slot is added',
+        told,
+        false,
+        decisions.decideAddNode(this.#state, node, addresses, now),
+      );
+    }
+    for (const { slot } of present.length > least ? present : []) {
+      const decision = decisions.decideRemoveNode(this.#state, slot, reports, 0, now);
+      this.#decided(`${slot} is removed`, told, false, decision);
+    }
+    this.#decided('the ring goes on', told, true, decisions.decideRingStep(this.#state, reports, 0, now));
+  }
+
   /** Two processes decide in this state, and commit one after the other. */
   #races(): void {
     const { commitsCompare } = this.#rules.surroundings;
@@ -421,6 +471,10 @@ export class Steps {
     const after = changes.length === 0 ? this.#state : committed(this.#state, changes);
     this.#steps.push({ label, move, benign, after, changes, guards });
   }
+}
+
+function isMember({ members }: ModelState['ring'], { slot, generation }: Body): boolean {
+  return members.some((member) => member.slot === slot && member.generation === generation);
 }
 
 /** Whether what the first commit wrote makes the second one's fail. */

@@ -2,7 +2,7 @@
 import { ClusterSpec } from '@skep/contract';
 import { decideCreateCluster } from '../../control-api/src/decisions/cluster-creation.ts';
 import type { World } from './explore.ts';
-import { type Body, bodyKey, committed, type ModelState, now } from './state.ts';
+import { addressesOf, type Body, bodyKey, committed, type ModelState, now } from './state.ts';
 import type { Bounds } from './steps.ts';
 
 interface Shape extends Bounds {
@@ -32,13 +32,11 @@ export function worldOf({ bootstrap, peers, from, redeploymentsPerCluster = 100,
     redeploymentsPerSlot: 100,
     redeploymentsPerCluster,
   });
-  const addresses = Array.from({ length: bootstrap + peers }, (_, index) => ({
-    listen: { host: `10.0.0.${index + 1}`, port: 1 },
-    ringPort: 2,
-    healthPort: 3,
-  }));
+  const addresses = Array.from({ length: bootstrap + peers }, (_, index) => addressesOf(index + 1));
   const { changes = [] } = decideCreateCluster(spec, 'uid', addresses, now);
-  const created: ModelState = { ...committed(blank, changes), lease: blank.lease };
+  // Where nobody leads in the world, somebody did before.
+  const lease = bounds.terms === 0 ? { ...blank.lease, term: 1 } : blank.lease;
+  const created: ModelState = { ...committed(blank, changes), lease };
   return { bounds, start: from === 'created' ? created : serving(created) };
 }
 
@@ -47,7 +45,15 @@ function serving(state: ModelState): ModelState {
   const machines = new Map(
     [...state.machines].map(([key, machine]) => {
       const { slot, generation, attempt } = machine;
-      const body: Body = { slot, generation, attempt, life: 'alive', credential: 1, twins: 0 };
+      const body: Body = {
+        slot,
+        generation,
+        attempt,
+        life: 'alive',
+        credential: 1,
+        twins: 0,
+        ring: state.ring,
+      };
       bodies.set(bodyKey(body), body);
       const tokenSha256 = `${bodyKey(body)}:one`;
       return [key, { ...machine, state: 'serving' as const, name: 'machine', tokenSha256 }];
@@ -105,6 +111,15 @@ export const small: Readonly<Record<string, World>> = {
     attempts: 1,
     operator: true,
     races: true,
+  }),
+  sizes: worldOf({
+    bootstrap: 2,
+    peers: 0,
+    from: 'serving',
+    generations: 1,
+    terms: 0,
+    attempts: 1,
+    sizes: { least: 1, most: 3, added: 1 },
   }),
 };
 

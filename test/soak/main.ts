@@ -4,6 +4,7 @@
  */
 import { soakChaos } from './chaos.ts';
 import { soakModel } from './model.ts';
+import { soakRing } from './ring.ts';
 import { soakSim } from './sim.ts';
 
 interface Search {
@@ -25,9 +26,16 @@ const searches: Readonly<Record<string, Search>> = {
     options: '[--world NAME] [--most STATES]',
     run: soakModel,
   },
+  ring: {
+    what: 'rings of the living in bad weather: nobody is to be called dead',
+    options:
+      '[--hours NODE-HOURS] [--weather loss|pauses|starved] [--members 5,20,100] [--jobs N] [--from SEED]',
+    run: soakRing,
+  },
   chaos: {
     what: 'kill, pause and cut off real processes, and measure how they heal',
-    options: '[--rounds N] [--kind follower|leader|both|majority|api-down|pause5|pause60|cut] [--seed SEED]',
+    options:
+      '[--rounds N] [--kind follower|leader|spare|both|majority|api-down|pause5|pause60|zombie|cut] [--jobs CLUSTERS] [--seed SEED]',
     run: soakChaos,
   },
 };

@@ -4,31 +4,35 @@ import { explore } from '../model/explore.ts';
 import { allRules } from '../model/rules.ts';
 import { isInstalled, largerElections, searchElections } from '../model/spin.ts';
 import { large } from '../model/worlds.ts';
+import { withOptions } from './options.ts';
 
 /** Exit codes: 0 nothing is wrong, 1 something is, or a world was left before its end; 2 bad options. */
 export async function soakModel(args: readonly string[]): Promise<number> {
-  let names: readonly string[];
-  let mostStates: number;
-  let isOne: boolean;
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: { world: { type: 'string' }, most: { type: 'string', default: '3000000' } },
-    });
-    isOne = values.world !== undefined;
-    names = values.world === undefined ? Object.keys(large) : [values.world];
-    mostStates = Number(values.most);
-    const unknown = names.find((name) => !Object.hasOwn(large, name));
-    if (unknown !== undefined) {
-      throw new Error(`--world takes one of ${Object.keys(large).join(', ')}, not ${unknown}`);
-    }
-    if (!(mostStates > 0)) throw new Error(`--most takes a number of states, not "${values.most}"`);
-  } catch (error) {
-    console.error(`${(error as Error).message}; see npm run soak -- --help`);
-    return 2;
-  }
+  return withOptions(() => readOptions(args), search);
+}
+
+interface Options {
+  /** Undefined for all of them, and the elections too. */
+  readonly world: string | undefined;
+  readonly mostStates: number;
+}
+
+function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { world: { type: 'string' }, most: { type: 'string', default: '3000000' } },
+  });
+  const { world } = values;
+  const mostStates = Number(values.most);
+  if (world !== undefined && !Object.hasOwn(large, world))
+    throw new Error(`--world takes one of ${Object.keys(large).join(', ')}, not ${world}`);
+  if (!(mostStates > 0)) throw new Error(`--most takes a number of states, not "${values.most}"`);
+  return { world, mostStates };
+}
+
+async function search({ world, mostStates }: Options): Promise<number> {
   let allHold = true;
-  for (const name of names) {
+  for (const name of world === undefined ? Object.keys(large) : [world]) {
     const beganMs = performance.now();
     const { states, steps, depth, complete, found } = explore(large[name]!, allRules, mostStates);
     const seconds = Math.round((performance.now() - beganMs) / 1_000);
@@ -42,7 +46,7 @@ export async function soakModel(args: readonly string[]): Promise<number> {
     }
     allHold &&= complete && found === undefined;
   }
-  return (isOne || (await elect())) && allHold ? 0 : 1;
+  return (world !== undefined || (await elect())) && allHold ? 0 : 1;
 }
 
 /** What the decisions do not show: who may be elected at all. */

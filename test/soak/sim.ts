@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { allPlanted, type Planted } from '@skep/sim';
+import { withOptions } from './options.ts';
 import { outcomeOf, type SeedAsk, type SeedOutcome } from './seeds.ts';
 
 const seedsPath = join(import.meta.dirname, 'seeds.ts');
@@ -14,14 +15,10 @@ const progressMs = 60_000;
 
 /** Exit codes: 0 nothing is violated, 1 something is, 2 the options make no sense. */
 export async function soakSim(args: readonly string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = readOptions(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}; see npm run soak -- --help`);
-    return 2;
-  }
-  return options.seed === undefined ? search(options) : replay(options.seed, options.planted);
+  return withOptions(
+    () => readOptions(args),
+    (options) => (options.seed === undefined ? search(options) : replay(options.seed, options.planted)),
+  );
 }
 
 interface Options {

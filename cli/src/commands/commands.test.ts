@@ -64,6 +64,7 @@ async function expectFailure(args: readonly string[], code: number, sentence: Re
 describe('words that are no command', () => {
   it.each([
     [['up', '--bogus'], /unknown option '--bogus'/],
+    [['up', '--spares', '33'], /whole number from 0 to 32/],
     [['demo', '--peers', '1'], /whole number from 2/],
     [['get'], /required option '-o/],
     [['nosuch'], /unknown command 'nosuch'/],

@@ -16,6 +16,7 @@ interface DemoFlags {
   readonly content?: string;
   readonly bootstrap: number;
   readonly peers: number;
+  readonly spares: number;
   readonly exit?: boolean;
   readonly keep?: boolean;
 }
@@ -31,6 +32,7 @@ export function demoCommand(perform: Perform): Command {
       3,
     )
     .option('--peers <n>', 'peers; the first seeds', parseWhole(2, 1_000), 5)
+    .option('--spares <n>', 'warm spares; one takes over from the killed leader', parseWhole(0, 32), 0)
     .option('--exit', 'end the cluster when the story is told, instead of on Ctrl-C')
     .option('--keep', 'leave the logs on disk')
     .option('--json', 'print one JSON object last, all else to standard error')
@@ -50,7 +52,12 @@ async function demonstrate(context: Context, flags: DemoFlags): Promise<undefine
   const signal = AbortSignal.any([interrupts.signal, session.failure]);
   const demo = new Demo(
     { host, session, board, signal },
-    { contentPath: flags.content ?? process.execPath, bootstrap: flags.bootstrap, peers: flags.peers },
+    {
+      contentPath: flags.content ?? process.execPath,
+      bootstrap: flags.bootstrap,
+      peers: flags.peers,
+      spares: flags.spares,
+    },
   );
   let failure: { readonly code: string; readonly message: string } | undefined;
   try {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Torrent, TorrentStatus } from '@skep/p2p-core';
 import { toHex } from '@skep/p2p-core/bytes';
-import type { Host } from '@skep/p2p-core/host';
+import { type Host, sleep } from '@skep/p2p-core/host';
 import { Command } from 'commander';
 import { absolutePath, parseWhole } from '../arguments.ts';
 import type { Context, Perform } from '../context.ts';
@@ -11,7 +11,6 @@ import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { createBoard } from '../terminal/board.ts';
 import { formatBytes, formatDuration, formatPercent, formatRate, printable } from '../terminal/format.ts';
-import { pause } from '../timing.ts';
 import { showUntilEnd, torrentFailure } from './seed.ts';
 import { type NodeFlags, openNode, withNodeOptions } from './torrent-options.ts';
 import { readTorrentSource, resolveAll, type TorrentSource } from './torrent-source.ts';
@@ -108,7 +107,7 @@ async function download(context: Context, torrent: Torrent, flags: GetFlags): Pr
       const change = torrent
         .waitFor(({ state }) => state === 'seeding' || state === 'error')
         .catch(() => undefined);
-      await Promise.race([change, pause(host.clock, everyMs, interrupts.signal)]);
+      await Promise.race([change, sleep(host.clock, everyMs, interrupts.signal)]);
     }
   } finally {
     board.settle();

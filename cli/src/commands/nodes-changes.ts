@@ -1,5 +1,5 @@
 /** `skep nodes add` and `skep nodes remove NODE`: a cluster's slots come and go. */
-import type { Role } from '@skep/contract';
+import type { WorkingRole } from '@skep/contract';
 import { Command, Option } from 'commander';
 import type { Perform } from '../context.ts';
 import { type ClusterFlags, chooseCluster, connect, withClusterOptions } from '../daemon/connect.ts';
@@ -12,7 +12,7 @@ export function addNodeCommand(perform: Perform): Command {
       new Option('--role <role>', 'what the node is for').choices(['peer', 'bootstrap']).default('peer'),
     )
     .addHelpText('after', exitCodeHelp)
-    .action((flags: ClusterFlags & { json?: boolean; role: Role }) =>
+    .action((flags: ClusterFlags & { json?: boolean; role: WorkingRole }) =>
       perform(flags, async (context) => {
         const connection = connect(context, flags);
         const { name: cluster } = await chooseCluster(connection, flags.cluster);

@@ -72,10 +72,10 @@ export function redeployNodeCommand(perform: Perform): Command {
     );
 }
 
-const header = ['ID', 'STATE', 'CAUSE', 'ASKED BY', 'ASKED', 'ATTEMPTS', 'SINCE THEN'];
+const header = ['ID', 'STATE', 'CAUSE', 'ASKED BY', 'ASKED', 'ATTEMPTS', 'SPARE', 'SINCE THEN'];
 
 function rowOf(view: RedeploymentView, nowMs: number): string[] {
-  const { id, state, cause, askedBy, attempts, times } = view;
+  const { id, state, cause, askedBy, attempts, spare, times } = view;
   const agoMs = Math.max(0, nowMs - times.askedMs);
   return [
     id,
@@ -84,6 +84,7 @@ function rowOf(view: RedeploymentView, nowMs: number): string[] {
     printable(askedBy),
     `${formatDuration(agoMs)} ago`,
     String(attempts),
+    spare ?? '-',
     course(times),
   ];
 }

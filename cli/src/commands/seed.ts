@@ -2,7 +2,7 @@
 import { basename, dirname } from 'node:path';
 import { type Torrent, TorrentError, type TorrentStatus } from '@skep/p2p-core';
 import { toHex } from '@skep/p2p-core/bytes';
-import { formatAddress } from '@skep/p2p-core/host';
+import { formatAddress, sleep } from '@skep/p2p-core/host';
 import { formatMagnet, type Metainfo } from '@skep/p2p-core/metainfo';
 import { Command } from 'commander';
 import { absolutePath } from '../arguments.ts';
@@ -11,7 +11,7 @@ import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { createBoard } from '../terminal/board.ts';
 import { formatBytes, formatRate, printable } from '../terminal/format.ts';
-import { aborted, pause } from '../timing.ts';
+import { aborted } from '../timing.ts';
 import { createWithProgress } from './torrent.ts';
 import { type NodeFlags, openNode, withNodeOptions } from './torrent-options.ts';
 import { readTorrentFile, resolveAll } from './torrent-source.ts';
@@ -109,7 +109,7 @@ export async function showUntilEnd({ host, output, interrupts }: Context, torren
       const detail = `↑ ${formatRate(uploadBytesPerSecond)}  ${formatBytes(uploadedBytes)} in all  ${peers.connected} peers`;
       board.show([{ label: 'seeding', fraction: status.progress, detail }]);
     }
-    await pause(host.clock, everyMs, signal).catch(() => undefined);
+    await sleep(host.clock, everyMs, signal).catch(() => undefined);
   }
   board.settle();
   return told === undefined ? exitCodes.ok : exitCodes.failed;

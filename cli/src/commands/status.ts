@@ -1,5 +1,5 @@
 /** `skep status`: the clusters, who leads them, and how their nodes are. */
-import type { ClusterView, RedeploymentView } from '@skep/contract';
+import type { ClusterView, NodeView, RedeploymentView } from '@skep/contract';
 import { Command } from 'commander';
 import type { Perform } from '../context.ts';
 import { type ApiFlags, connect, withApiOptions } from '../daemon/connect.ts';
@@ -35,13 +35,12 @@ function describeCluster(
   { name, state, lease, nodes }: ClusterView,
   redeployments: readonly RedeploymentView[],
 ): string[] {
-  const counts = new Map<string, number>();
-  for (const node of nodes) counts.set(node.state, (counts.get(node.state) ?? 0) + 1);
-  const states = [...counts].map(([each, count]) => `${count} ${each}`).join(', ');
+  const spares = nodes.filter(({ role }) => role === 'spare');
   const leader = lease.held && lease.holder !== undefined ? lease.holder : 'nobody';
   return [
     `${name}  ${state}`,
-    `  nodes   ${nodes.length}${states === '' ? '' : `: ${states}`}`,
+    `  nodes   ${byState(nodes.filter(({ role }) => role !== 'spare'))}`,
+    ...(spares.length === 0 ? [] : [`  spares  ${byState(spares)}`]),
     `  leader  ${leader}, term ${lease.term}`,
     ...redeployments
       .filter((each) => each.state !== 'complete' && each.state !== 'cancelled')
@@ -50,4 +49,12 @@ function describeCluster(
       .filter((node) => node.held)
       .map(({ slot }) => `  held    ${slot}: \`skep nodes redeploy ${slot}\` fills it`),
   ];
+}
+
+/** `5: 4 serving, 1 launching` */
+function byState(nodes: readonly NodeView[]): string {
+  const counts = new Map<string, number>();
+  for (const { state } of nodes) counts.set(state, (counts.get(state) ?? 0) + 1);
+  const states = [...counts].map(([state, count]) => `${count} ${state}`).join(', ');
+  return `${nodes.length}${states === '' ? '' : `: ${states}`}`;
 }

@@ -17,6 +17,7 @@ interface UpFlags extends ApiFlags {
   readonly name?: string;
   readonly bootstrap?: number;
   readonly peers?: number;
+  readonly spares?: number;
   readonly uploadLimit?: number;
   readonly downloadLimit?: number;
   readonly timeout: number;
@@ -32,6 +33,11 @@ export function upCommand(perform: Perform): Command {
     .option('--name <name>', `name of the cluster (default: "${defaultName}")`)
     .option('--bootstrap <n>', 'bootstrap nodes (default: 3)', parseWhole(1, 100))
     .option('--peers <n>', 'peers (default: 5)', parseWhole(0, 10_000))
+    .option(
+      '--spares <n>',
+      'warm spares, which take over from nodes that die (default: 0)',
+      parseWhole(0, 32),
+    )
     .option('--upload-limit <rate>', 'of each node, bytes a second, as in 512K or 2M', parseRate)
     .option('--download-limit <rate>', 'of each node, bytes a second', parseRate)
     .option('--timeout <seconds>', 'how long to wait until all nodes serve', parseWhole(1, 86_400), 120)
@@ -88,6 +94,7 @@ async function readSpec(
     name: flags.name,
     bootstrap: flags.bootstrap,
     peers: flags.peers,
+    spares: flags.spares,
     uploadBytesPerSecond: flags.uploadLimit,
     downloadBytesPerSecond: flags.downloadLimit,
   };
@@ -152,7 +159,7 @@ async function awaitServing(
 
 /** One row a role: how many of its nodes serve. */
 export function servingRows({ nodes }: Pick<ClusterView, 'nodes'>): BoardRow[] {
-  return (['bootstrap', 'peer'] as const).flatMap((role) => {
+  return (['bootstrap', 'peer', 'spare'] as const).flatMap((role) => {
     const members = nodes.filter((node) => node.role === role);
     if (members.length === 0) return [];
     const serving = members.filter((node) => node.state === 'serving').length;

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Clock } from '@skep/p2p-core/host';
+import { type Clock, sleep } from '@skep/p2p-core/host';
 import {
   identifyProcess,
   isAlive,
@@ -25,7 +25,6 @@ import {
 import * as z from 'zod';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
-import { pause } from '../timing.ts';
 import { startControlApi } from './control-api-process.ts';
 
 export interface DaemonRecord {
@@ -102,7 +101,7 @@ export async function stopDaemon(
   const killAt = clock.now() + 10_000;
   while (isAlive(record.process)) {
     if (clock.now() > killAt) signalProcess(record.process, 'SIGKILL');
-    await pause(clock, 50, signal);
+    await sleep(clock, 50, signal);
   }
   rmSync(addressFile(directory), { force: true });
 }
@@ -150,7 +149,7 @@ async function locked<T>(
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     if (isAbandoned(path, clock)) rmSync(path, { force: true });
-    await pause(clock, 50, signal);
+    await sleep(clock, 50, signal);
   }
   try {
     return await work();

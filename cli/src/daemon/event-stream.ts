@@ -3,8 +3,7 @@
  * the control API loses no event and doubles none.
  */
 import { type ApiClient, ApiError, ClusterEvent } from '@skep/contract';
-import type { Clock } from '@skep/p2p-core/host';
-import { pause } from '../timing.ts';
+import { type Clock, sleep } from '@skep/p2p-core/host';
 
 export interface ServerSentEvent {
   readonly type: string;
@@ -78,7 +77,7 @@ export async function followEvents(options: FollowOptions): Promise<void> {
       if (error instanceof ApiError && error.status === 404) return;
       if (error instanceof ApiError && error.status < 500) throw error;
     }
-    await pause(clock, reconnectMs, signal).catch(() => undefined);
+    await sleep(clock, reconnectMs, signal).catch(() => undefined);
   }
 }
 

@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ApiClient, ApiError, type NodeView } from '@skep/contract';
-import type { Clock, Host } from '@skep/p2p-core/host';
+import { type Clock, type Host, sleep } from '@skep/p2p-core/host';
 import {
   identifyProcess,
   isAlive,
@@ -15,7 +15,6 @@ import {
 } from '@skep/p2p-core/process-identity';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
-import { pause } from '../timing.ts';
 import { apiClient } from './connect.ts';
 import { type ControlApiProcess, startControlApi } from './control-api-process.ts';
 import { newToken, writePrivately } from './daemon.ts';
@@ -201,7 +200,7 @@ export class PrivateSession {
     }
     this.#options.note(`The control API ended (${how}); starting it again.`);
     try {
-      await pause(clock, restartPauseMs * this.#restarts, this.#failure.signal);
+      await sleep(clock, restartPauseMs * this.#restarts, this.#failure.signal);
       if (!this.#ending) await this.#startApi(Number(new URL(this.url).port));
     } catch (error) {
       if (!this.#ending) await this.#restart(error instanceof Error ? error.message : String(error));
@@ -216,7 +215,7 @@ export class PrivateSession {
       await this.api.deleteCluster(call);
       while (clock.now() < giveUpAt) {
         await this.api.getCluster(call);
-        await pause(clock, 50, hurry);
+        await sleep(clock, 50, hurry);
       }
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 404)) throw error;
@@ -231,7 +230,7 @@ export class PrivateSession {
     const killAt = clock.now() + exitMs;
     const gone = () => child.exitCode !== null || child.signalCode !== null;
     while (!gone() && clock.now() < killAt && !hurry.aborted) {
-      await pause(clock, 20, hurry).catch(() => undefined);
+      await sleep(clock, 20, hurry).catch(() => undefined);
     }
     if (!gone()) child.kill('SIGKILL');
   }
@@ -240,6 +239,6 @@ export class PrivateSession {
     const giveUpAt = clock.now() + 2_000;
     const never = new AbortController().signal;
     const living = () => [...this.#machines.values()].some(isAlive);
-    while (living() && clock.now() < giveUpAt) await pause(clock, 20, never);
+    while (living() && clock.now() < giveUpAt) await sleep(clock, 20, never);
   }
 }

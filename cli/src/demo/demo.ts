@@ -23,6 +23,8 @@ export interface DemoOptions {
   readonly bootstrap: number;
   /** One seeds, the others fetch. */
   readonly peers: number;
+  /** Launched and idle, to take over from nodes that die. */
+  readonly spares: number;
 }
 
 /** What --json prints; grows as the phases pass. */
@@ -119,7 +121,7 @@ export class Demo {
 
   async #createCluster(): Promise<void> {
     const { session } = this.#parts;
-    const { bootstrap, peers } = this.#options;
+    const { bootstrap, peers, spares } = this.#options;
     this.#say(`control API at ${session.url}`);
     session.expectCluster();
     await this.#insist('the control API to take the cluster', async () => {
@@ -129,6 +131,7 @@ export class Demo {
             name: clusterName,
             bootstrap,
             peers,
+            spares,
             ephemeral: session.isEphemeral,
             orphanMs,
             reportIntervalMs,
@@ -139,7 +142,10 @@ export class Demo {
       }
       return true;
     });
-    this.#say(`${bootstrap} bootstrap nodes, 1 seed and ${peers - 1} leeches, each a process of its own`);
+    const idle = spares === 0 ? '' : `, ${spares} warm ${spares === 1 ? 'spare' : 'spares'}`;
+    this.#say(
+      `${bootstrap} bootstrap nodes, 1 seed and ${peers - 1} leeches${idle}, each a process of its own`,
+    );
   }
 
   async #awaitServing(): Promise<void> {

@@ -12,11 +12,10 @@ import {
   type ExperimentListener,
   runExperiment,
 } from '@skep/control-api/experiments';
-import type { Host } from '@skep/p2p-core/host';
+import { type Host, sleep } from '@skep/p2p-core/host';
 import { PrivateSession } from '../daemon/private-session.ts';
 import { requireSpace } from '../demo/content.ts';
 import type { Interrupts } from '../terminal/interrupts.ts';
-import { pause } from '../timing.ts';
 
 export interface ProcessRunOptions {
   readonly seed: string;
@@ -78,7 +77,7 @@ function contentIn(host: Host, contentRoot: string, seed: string, signal: AbortS
     async make({ name, bytes }) {
       mkdirSync(contentRoot, { recursive: true });
       await writeContent(join(contentRoot, name), bytes, `${seed}/${name}`, () =>
-        pause(host.clock, 0, signal),
+        sleep(host.clock, 0, signal),
       );
       return describeContent(host, { contentRoot, name });
     },

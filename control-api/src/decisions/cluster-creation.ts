@@ -7,7 +7,7 @@ import type { SlotRow } from './rows.ts';
 
 /** How many addresses a new cluster needs. */
 export function slotCount(spec: ClusterSpec): number {
-  return spec.bootstrap + spec.peers;
+  return spec.bootstrap + spec.peers + spec.spares;
 }
 
 /** Everything of a new cluster: slots, their first machines and launches, the first ring. */
@@ -17,13 +17,13 @@ export function decideCreateCluster(
   addresses: readonly SlotAddresses[],
   now: number,
 ): Decided<undefined> {
+  const left = [...addresses];
+  const slotsOf = (role: Role, count: number) =>
+    left.splice(0, count).map((each, index) => newSlot(role, index + 1, each));
   const slots = [
-    ...Array.from({ length: spec.bootstrap }, (_, index) =>
-      newSlot('bootstrap', index + 1, addresses[index]!),
-    ),
-    ...Array.from({ length: spec.peers }, (_, index) =>
-      newSlot('peer', index + 1, addresses[spec.bootstrap + index]!),
-    ),
+    ...slotsOf('bootstrap', spec.bootstrap),
+    ...slotsOf('peer', spec.peers),
+    ...slotsOf('spare', spec.spares),
   ];
   return {
     answer: undefined,
@@ -40,7 +40,16 @@ export function decideCreateCluster(
       put.ring(firstRing(slots)),
       ...slots.flatMap((slot) => firstMachine(spec, slot, now)),
     ],
-    events: [{ kind: 'cluster-created', data: { bootstrap: spec.bootstrap, peers: spec.peers } }],
+    events: [
+      {
+        kind: 'cluster-created',
+        data: {
+          bootstrap: spec.bootstrap,
+          peers: spec.peers,
+          ...(spec.spares === 0 ? {} : { spares: spec.spares }),
+        },
+      },
+    ],
   };
 }
 

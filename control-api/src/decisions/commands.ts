@@ -6,6 +6,7 @@ import type { Command, MachineId } from '@skep/contract';
 import { baseConditions, faultConditions, type Surroundings } from './conditions.ts';
 import type { ClusterState } from './decision.ts';
 import { type MachineRow, machineKey, type SlotRow, type TorrentRow } from './rows.ts';
+import { becoming } from './spares.ts';
 
 /** A machine that is heard no more, and since when. */
 export interface Silent extends MachineId {
@@ -24,15 +25,19 @@ export function commandsFor(
   silent: readonly Silent[] = [],
 ): readonly Command[] {
   const slot = state.slots.get(machine.slot);
+  // Whoever knows its secret tells it what to become, once the launcher is ready for it.
+  if (slot?.role === 'spare' && becoming(state, machine) !== undefined) return [];
   if (slot === undefined || slot.generation !== machine.generation || machine.state === 'dead') {
     return [{ kind: 'stop', reason: 'over' }];
   }
   const isRemoved = slot.leaving && machine.state === 'stopping';
   if (state.about.state === 'deleting' || slot.held || isRemoved)
     return [{ kind: 'stop', reason: 'drained' }];
+  const endured = endure(state, slot, surroundings, now);
+  if (slot.role === 'spare') return endured;
   const commands: Command[] = [
     { kind: 'bootstrap-from', addresses: bootstrapAddresses(state, slot) },
-    ...endure(state, slot, surroundings, now),
+    ...endured,
   ];
   if (slot.role === 'bootstrap') {
     commands.push({ kind: 'form-ring', configuration: state.ring });

@@ -105,12 +105,14 @@ export function currentMachine(state: ClusterState, slot: SlotRow): MachineRow {
   return machine;
 }
 
-/** Whether an effect is the pending launch of any attempt of a machine. */
+/** The pending launches of any attempt of a machine, and the assignment of a spare in the place of one. */
 export function pendingLaunches(state: ClusterState, machine: MachineRow): readonly string[] {
   return [...state.effects]
     .filter(
       ([, effect]) =>
-        effect.kind === 'launch' && effect.slot === machine.slot && effect.generation === machine.generation,
+        (effect.kind === 'launch' || effect.kind === 'assign') &&
+        effect.slot === machine.slot &&
+        effect.generation === machine.generation,
     )
     .map(([key]) => key);
 }

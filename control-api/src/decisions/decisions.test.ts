@@ -1,28 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterRecord } from '../cluster-record.ts';
-import { apply, serving, t0 } from '../testing/serving-cluster.ts';
+import { apply, silentFollower as ask, serving, surroundings, t0 } from '../testing/serving-cluster.ts';
 import { commandsFor, revisionOf } from './commands.ts';
 import { currentMachine } from './decision.ts';
 import { decideDelete, isEnded } from './deletion.ts';
 import { decideLease } from './lease.ts';
 import { decideExit, decideNextAttempt, decideStopped } from './machine-life.ts';
-import { decideRedeployment, type RedeploymentAsk } from './redeployment.ts';
+import { decideRedeployNode } from './operator.ts';
+import { decideRedeployment } from './redeployment.ts';
 import type { EffectRow } from './rows.ts';
 import { decideWatchdog } from './watchdog.ts';
-
-const surroundings = { controlApiHosts: [], modelsNetwork: false };
-
-const ask: RedeploymentAsk = {
-  slot: 'bootstrap-3',
-  generation: 1,
-  term: 5,
-  by: 'bootstrap-1@1',
-  reason: 'silent',
-  cause: 'silence',
-  heard: false,
-  drainMs: 5_000,
-  reportedTerm: 0,
-};
 
 describe('decideLease', () => {
   it.each([
@@ -218,10 +205,42 @@ describe('decideWatchdog', () => {
     decideWatchdog(state, new Set(silent), since, now).answer;
 
   it('waits for its time, from the end of the lease or from when it began to listen', () => {
-    const state = kill(serving(), 'bootstrap-1', 'bootstrap-2');
+    const state = kill(serving(), 'bootstrap-2');
     expect(order(state, t0 + afterMs - 1)).toBeUndefined();
     expect(order(state, t0 + afterMs)?.term).toBe(6);
     expect(order(state, t0 + afterMs, [], t0 + 10_000)).toBeUndefined();
+  });
+
+  it.each([
+    ['with the holder among the dead', ['bootstrap-1', 'bootstrap-2'], [], 0, true],
+    ['while a living holder leads', ['bootstrap-2', 'bootstrap-3'], [], 4_999, false],
+    ['when a living holder leads no more', ['bootstrap-2', 'bootstrap-3'], [], 5_000, true],
+    ['where the rest can elect', ['bootstrap-1'], [], afterMs - 1, false],
+    ['where a majority is lost, but not all of it by evidence', ['bootstrap-1'], ['bootstrap-2'], 0, false],
+    ['and after the lease', ['bootstrap-1'], ['bootstrap-2'], afterMs - 1, false],
+    ['where silence says so', [], ['bootstrap-1', 'bootstrap-2', 'bootstrap-3'], afterMs - 1, false],
+  ] as const)('does not wait for what is proven: %s', (_, dead, silent, laterMs, acts) => {
+    const state = kill(serving(), ...dead);
+    const decided = order(state, t0 + laterMs, [...silent], t0 + laterMs);
+    expect(decided?.victims.map(({ slot }) => slot)).toEqual(acts ? dead : undefined);
+    if (acts) expect(decided?.term).toBe(6);
+  });
+
+  it('takes the lease of a holder whose slot has moved on, once it is proven gone', () => {
+    const state = kill(serving(), 'bootstrap-2', 'bootstrap-3');
+    apply(
+      state,
+      decideRedeployNode(state, { slot: 'bootstrap-1', heard: false, drainMs: 0, reportedTerm: 0 }, t0),
+    );
+    expect(order(state, t0)).toBeUndefined();
+    const stop = [...state.effects.values()].find(({ kind }) => kind === 'stop')!;
+    apply(state, decideStopped(state, stop, t0));
+    expect(order(state, t0)?.victims.map(({ slot }) => slot)).toEqual(['bootstrap-2', 'bootstrap-3']);
+  });
+
+  it('knows that half of an even ring elects nobody', () => {
+    const state = kill(serving({ bootstrap: 2 }), 'bootstrap-1');
+    expect(order(state, t0)?.victims).toMatchObject([{ slot: 'bootstrap-1' }]);
   });
 
   it.each([

@@ -6,7 +6,7 @@ import { effectKey } from './rows.ts';
 /** Deleting again is harmless. */
 export function decideDelete(state: ClusterState, now: number): Decided<undefined> {
   if (state.about.state === 'deleting') return { answer: undefined };
-  const launches = [...state.effects].filter(([, effect]) => effect.kind === 'launch');
+  const launches = [...state.effects].filter(([, { kind }]) => kind === 'launch' || kind === 'assign');
   const stops = [...state.machines.values()]
     .filter((machine) => !machine.gone)
     .map(({ slot, generation, attempt }) => ({

@@ -6,6 +6,7 @@ import { formatMachineId, type JoinRequest } from '@skep/contract';
 import { type ClusterState, type Decision, put, refuse } from './decision.ts';
 import { reached } from './redeployment-course.ts';
 import { machineKey } from './rows.ts';
+import { released } from './spares.ts';
 
 /** `secretMatches`: whether the join secret is the one of exactly this (slot, generation, attempt). */
 export function decideJoin(
@@ -52,6 +53,7 @@ export function decideJoin(
         sinceMs: now,
       }),
       ...changes,
+      ...released(state, machine, now),
     ],
     guards: ['about'],
     events: [{ kind: 'node-joined', slot, generation, data: { attempt: machine.attempt } }],

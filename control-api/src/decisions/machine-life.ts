@@ -4,10 +4,13 @@
  * A machine that exits before it ever joined was a failed launch, and the reconciler tries the next attempt
  * by itself; one that had joined is dead, and only a leader (or the watchdog) has it replaced.
  */
+import type { AssignedDirectories } from '../ports/launcher.ts';
 import { type Change, type ClusterState, type Decided, pendingLaunches, put, remove } from './decision.ts';
 import { describePlacement, placementFor } from './placement.ts';
 import { reached, tryingAgain } from './redeployment-course.ts';
 import { type Attempt, type EffectRow, effectKey, type MachineRow, machineKey } from './rows.ts';
+import { decideSpareDead } from './spare-renewal.ts';
+import { dwellerOf, livesInSpare, released } from './spares.ts';
 
 const nothing: Decided<undefined> = { answer: undefined };
 
@@ -66,7 +69,32 @@ export function decideLaunchTrouble(
   };
 }
 
-/** There is evidence that a machine exited. `backOffMs`: how long to wait before its launch is tried anew. */
+/** The launcher has readied everything for a spare to become the machine of an assign effect. */
+export function decideAssigned(
+  state: ClusterState,
+  effect: EffectRow,
+  directories: AssignedDirectories,
+  now: number,
+): Decided<undefined> {
+  const key = effectKey(effect);
+  if (!state.effects.has(key)) return nothing;
+  const { slot, generation, attempt } = effect;
+  const machine = state.machines.get(machineKey(slot, generation));
+  const changes: Change[] = [remove('effects', key)];
+  if (machine?.livesIn === undefined || machine.attempt !== attempt) return { answer: undefined, changes };
+  const { reason: _, ...known } = machine;
+  const spare = machineKey(machine.livesIn.slot, machine.livesIn.generation);
+  const name = state.machines.get(spare)?.name ?? spare;
+  changes.push(put.machine({ ...known, state: 'launching', name, directories, sinceMs: now }));
+  changes.push(...reached(state, slot, generation, { launchedMs: now }, now).changes);
+  const data = { attempt, machine: name, spare, ...placed(machine.placement) };
+  return { answer: undefined, changes, events: [{ kind: 'node-launched', slot, generation, data }] };
+}
+
+/**
+ * There is evidence that what the launcher knows by a name has exited. `backOffMs`: how long to wait before its launch
+ * is tried anew.
+ */
 export function decideExit(
   state: ClusterState,
   exited: Attempt,
@@ -74,11 +102,14 @@ export function decideExit(
   backOffMs: number,
   now: number,
 ): Decided<undefined> {
-  const { slot, generation, attempt } = exited;
+  const { slot, generation, attempt } = dwellerOf(state, exited);
   const machine = state.machines.get(machineKey(slot, generation));
   if (machine === undefined || machine.attempt !== attempt || machine.state === 'dead') return nothing;
   if (!isWanted(state, machine)) return nothing;
   if (machine.tokenSha256 === undefined) return decideNextAttempt(state, machine, evidence, backOffMs, now);
+  if (state.slots.get(slot)!.role === 'spare') {
+    return decideSpareDead(state, machine, evidence, backOffMs, now);
+  }
   return {
     answer: undefined,
     changes: [put.machine({ ...machine, state: 'dead', reason: evidence })],
@@ -116,7 +147,9 @@ export function decideNextAttempt(
   const { slot, generation, attempt } = machine;
   const redeployment = state.redeployments.get(machineKey(slot, generation));
   const placement = placementFor(state.about.spec, state.slots.get(slot)!, attempt + 1);
-  const { name: _, placement: failed, ...kept } = machine;
+  const { name: _, placement: failed, directories: _1, ...kept } = machine;
+  // What ended a spare says nothing against a launch.
+  const launchAtMs = livesInSpare(machine) ? now : now + backOffMs;
   return {
     answer: undefined,
     changes: [
@@ -130,7 +163,7 @@ export function decideNextAttempt(
       }),
       ...pendingLaunches(state, machine).map((key) => remove('effects', key)),
       put.effect({ kind: 'stop', slot, generation, attempt, notBeforeMs: now }),
-      put.effect({ kind: 'launch', slot, generation, attempt: attempt + 1, notBeforeMs: now + backOffMs }),
+      put.effect({ kind: 'launch', slot, generation, attempt: attempt + 1, notBeforeMs: launchAtMs }),
       ...(redeployment === undefined ? [] : [put.redeployment(tryingAgain(redeployment))]),
     ],
     events: [
@@ -162,14 +195,22 @@ export function decideStopped(state: ClusterState, effect: EffectRow, now: numbe
   if (machine === undefined || machine.attempt !== attempt) {
     const launchingMs = launchDueMs(state, slot, generation, now);
     const { changes } = reached(state, slot, generation, launchingMs, now);
-    return { answer: undefined, changes: [remove('effects', key), ...changes] };
+    return {
+      answer: undefined,
+      changes: [remove('effects', key), ...changes, ...released(state, effect, now)],
+    };
   }
   const milestones = { goneMs: now, ...launchDueMs(state, slot, generation + 1, now) };
   const { changes, events } = reached(state, slot, generation + 1, milestones, now);
   const kind = state.about.state === 'deleting' ? 'node-stopped' : 'generation-gone';
   return {
     answer: undefined,
-    changes: [remove('effects', key), put.machine({ ...machine, state: 'stopped', gone: true }), ...changes],
+    changes: [
+      remove('effects', key),
+      put.machine({ ...machine, state: 'stopped', gone: true }),
+      ...changes,
+      ...released(state, effect, now),
+    ],
     events: [{ kind, slot, generation }, ...events],
   };
 }
@@ -182,7 +223,11 @@ function launchDueMs(
   now: number,
 ): { launchingMs?: number } {
   for (const { kind, notBeforeMs, ...launch } of state.effects.values()) {
-    if (kind === 'launch' && launch.slot === slot && launch.generation === generation) {
+    if (
+      (kind === 'launch' || kind === 'assign') &&
+      launch.slot === slot &&
+      launch.generation === generation
+    ) {
       return { launchingMs: Math.max(now, notBeforeMs) };
     }
   }

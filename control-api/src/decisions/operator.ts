@@ -56,7 +56,10 @@ function emptied(state: ClusterState, slot: SlotRow, machine: MachineRow, now: n
   ];
 }
 
-export type RedeployNodeAsk = Pick<RedeploymentAsk, 'slot' | 'heard' | 'drainMs' | 'reportedTerm'>;
+export type RedeployNodeAsk = Pick<
+  RedeploymentAsk,
+  'slot' | 'heard' | 'drainMs' | 'reportedTerm' | 'sparesHeard'
+>;
 
 /** Replaces whatever is in a slot: no budget counts it, and no death need be proven. */
 export function decideRedeployNode(

@@ -1,8 +1,14 @@
 /** A redeployment from what it doubts to what it ends in, and what an operator may do to it. */
-import type { Report } from '@skep/contract';
 import { describe, expect, it } from 'vitest';
 import type { ClusterRecord } from '../cluster-record.ts';
-import { apply, serving, t0 } from '../testing/serving-cluster.ts';
+import {
+  apply,
+  silentFollower as ask,
+  reportOf,
+  serving,
+  surroundings,
+  t0,
+} from '../testing/serving-cluster.ts';
 import { commandsFor } from './commands.ts';
 import { currentMachine, type Decision } from './decision.ts';
 import { decideDelete } from './deletion.ts';
@@ -11,24 +17,10 @@ import { decideLease } from './lease.ts';
 import { decideExit, decideGivenUp, decideLaunched, decideStopped } from './machine-life.ts';
 import { decideCancelRedeployment, decideRedeployNode } from './operator.ts';
 import { describePlacement, placementCount, placementFor } from './placement.ts';
-import { decideRedeployment, type RedeploymentAsk } from './redeployment.ts';
+import { decideRedeployment } from './redeployment.ts';
 import { decideReport } from './report.ts';
 import type { EffectRow } from './rows.ts';
 import { decideWatchdog } from './watchdog.ts';
-
-const surroundings = { controlApiHosts: [], modelsNetwork: false };
-
-const ask: RedeploymentAsk = {
-  slot: 'bootstrap-3',
-  generation: 1,
-  term: 5,
-  by: 'bootstrap-1@1',
-  reason: 'silent',
-  cause: 'silence',
-  heard: false,
-  drainMs: 5_000,
-  reportedTerm: 0,
-};
 
 describe('a silence of a machine that still reports', () => {
   // The grace is 6 s, a report is due each second, and the begin of a silence is known to a second.
@@ -77,17 +69,7 @@ describe('a silence of a machine that still reports', () => {
 });
 
 describe('a redeployment', () => {
-  const report = (state: 'joined' | 'serving'): Report => ({
-    machine: { slot: 'peer-1', generation: 2 },
-    attempt: 1,
-    state,
-    lamport: 1,
-    revision: '',
-    waitMs: 0,
-    dhtNodes: 0,
-    torrents: [],
-    events: [],
-  });
+  const report = (state: 'joined' | 'serving') => reportOf('peer-1', 2, state);
   const join = (attempt = 1, runningMs = 0) => ({
     machine: { slot: 'peer-1' as const, generation: 2 },
     attempt,

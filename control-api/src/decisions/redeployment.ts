@@ -9,7 +9,7 @@
  * instead keep a ring with two dead of three from healing.
  */
 
-import type { ClusterSpec, RingConfiguration } from '@skep/contract';
+import { type ClusterSpec, formatMachineId, type RingConfiguration } from '@skep/contract';
 import { ringAddress } from './cluster-creation.ts';
 import {
   type Change,
@@ -27,7 +27,8 @@ import {
 import { isHeld } from './lease.ts';
 import { placementFor } from './placement.ts';
 import { cancelled, isFinished } from './redeployment-course.ts';
-import { type MachineRow, machineKey, type RedeploymentRow, type SlotRow } from './rows.ts';
+import { type Attempt, type MachineRow, machineKey, type RedeploymentRow, type SlotRow } from './rows.ts';
+import { chooseSpare, taken } from './spares.ts';
 import { watchdogHolder } from './watchdog.ts';
 
 export interface RedeploymentAsk {
@@ -46,6 +47,8 @@ export interface RedeploymentAsk {
   /** Since its last report; missing if there was none, or nobody knows. */
   readonly heardAgoMs?: number;
   readonly drainMs: number;
+  /** Keys of the spares that have reported lately; only one of these can take the slot over. */
+  readonly sparesHeard?: ReadonlySet<string>;
   /** Highest term that a bootstrap node has reported: the replaced generation may have voted in any up to it. */
   readonly reportedTerm: number;
 }
@@ -167,7 +170,7 @@ function isStillHeard(
   return silentMs < 2 * graceMs && heardAgoMs < silentMs - silenceBeginsMs - reportIntervalMs;
 }
 
-/** Since when the replacement that is asked for now has been wanted. */
+/** Since when this replacement has been wanted. */
 function askedSinceMs({ asked }: MachineRow, now: number): number {
   return asked !== undefined && now - asked.lastMs <= needLastsMs ? asked.sinceMs : now;
 }
@@ -195,6 +198,9 @@ export function replace(
   const { slot: name, generation, attempt } = machine;
   const next = { slot: name, generation: generation + 1, attempt: 1 };
   const dead = machine.state === 'dead';
+  // What is restarted comes up again as itself.
+  const spare =
+    ask.cause === 'fault' ? undefined : chooseSpare(state, slot, ask.sparesHeard ?? new Set<string>());
   const redeployment: RedeploymentRow = {
     id: machineKey(name, next.generation),
     slot: name,
@@ -205,10 +211,12 @@ export function replace(
     cause: dead && ask.cause === 'silence' ? 'evidence' : ask.cause,
     reason: ask.reason,
     state: 'stopping',
+    ...(spare === undefined ? {} : { spare: spare.slot }),
     attempts: 1,
     times: { askedMs: askedSinceMs(machine, now), acceptedMs: now },
   };
-  const placement = placementFor(state.about.spec, slot, next.attempt);
+  const placement =
+    spare === undefined ? placementFor(state.about.spec, slot, next.attempt) : spare.placement;
   const { held: _, ...filled } = slot;
   const drainUntilMs = !dead && ask.heard ? now + ask.drainMs : now;
   return {
@@ -224,13 +232,15 @@ export function replace(
         gone: false,
         ...(ask.emptyDisk ? { emptyDisk: true } : {}),
         ...(placement === undefined ? {} : { placement }),
+        ...(spare === undefined ? {} : { livesIn: attemptOf(spare) }),
       }),
+      ...(spare === undefined ? [] : taken(state, spare, now)),
       ...(slot.role === 'bootstrap' ? [swapMember(ring, slot, next.generation, ask)] : []),
       put.redeployment(redeployment),
       ...pendingLaunches(state, machine).map((key) => remove('effects', key)),
       put.effect({ kind: 'stop', slot: name, generation, attempt, notBeforeMs: drainUntilMs }),
-      put.effect({ kind: 'launch', ...next, notBeforeMs: now }),
-      ...unfinishedBefore(state, name, generation, now),
+      put.effect({ kind: spare === undefined ? 'launch' : 'assign', ...next, notBeforeMs: now }),
+      ...overtaken(state, name, generation, now),
       ...forgotten(state, name, next.generation, now),
     ],
     guards: ['about', 'lease'],
@@ -248,8 +258,22 @@ export function replace(
           heard: ask.heard,
         },
       },
+      ...(spare === undefined
+        ? []
+        : [
+            {
+              kind: 'spare-assigned',
+              slot: spare.slot,
+              generation: spare.generation,
+              data: { to: formatMachineId(next) },
+            },
+          ]),
     ],
   };
+}
+
+function attemptOf({ slot, generation, attempt }: MachineRow): Attempt {
+  return { slot, generation, attempt };
 }
 
 /** What its predecessors voted the new generation cannot know: it votes only above every term of theirs. */
@@ -276,7 +300,7 @@ function swapMember(
 }
 
 /** The redeployment that made the machine replaced now, if it never came to serve. */
-function unfinishedBefore(state: ClusterState, slot: string, generation: number, now: number): Change[] {
+function overtaken(state: ClusterState, slot: string, generation: number, now: number): Change[] {
   const before = state.redeployments.get(machineKey(slot, generation));
   return before === undefined || isFinished(before) ? [] : [put.redeployment(cancelled(before, now))];
 }

@@ -123,6 +123,10 @@ export function decideRemoveNode(
   }
   const slot = state.slots.get(name);
   if (slot === undefined) return refuse('node-not-found', `${about.name} has no slot ${name}`);
+  if (slot.role === 'spare') {
+    const detail = `${name} is one of the ${about.spec.spares} spares of ${about.name}, which are always made up to that number`;
+    return refuse('bad-request', detail);
+  }
   if (slot.leaving) return { answer: slot };
   const leaving: SlotRow = { ...slot, leaving: true };
   const member = ring.members.find((candidate) => candidate.slot === name);

@@ -8,7 +8,7 @@ import type {
   RingConfiguration,
   Role,
 } from '@skep/contract';
-import type { SlotAddresses } from '../ports/launcher.ts';
+import type { AssignedDirectories, SlotAddresses } from '../ports/launcher.ts';
 
 export interface AboutRow {
   readonly name: string;
@@ -68,6 +68,13 @@ export interface MachineRow {
   readonly emptyDisk?: true;
   /** Of the present attempt. */
   readonly placement?: MachinePlacement;
+  /**
+   * The spare that its first attempt took over: until it is gone, the launcher knows the machine by that name only.
+   * A spare's machine lives in one slot at most, ever.
+   */
+  readonly livesIn?: Attempt;
+  /** Of a spare's assignment that the launcher has readied. */
+  readonly directories?: AssignedDirectories;
   /** Since when its replacement is asked for and refused, and when last. */
   readonly asked?: { readonly sinceMs: number; readonly lastMs: number };
 }
@@ -99,7 +106,7 @@ export interface Attempt {
 
 /** Something that the reconciler is to do to the world, and then say so. */
 export interface EffectRow extends Attempt {
-  readonly kind: 'kill' | 'launch' | 'pause' | 'resume' | 'stop';
+  readonly kind: 'assign' | 'kill' | 'launch' | 'pause' | 'resume' | 'stop';
   /** Of a kill: what was not synced yet goes too. */
   readonly power?: true;
   /** A launch waits for this (back-off); a stop lets the machine end by itself until then (drain). */

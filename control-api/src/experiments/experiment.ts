@@ -16,7 +16,7 @@ import {
   type ScenarioPlan,
   type TimelineEntry,
 } from '@skep/contract';
-import type { Clock, Compute } from '@skep/p2p-core/host';
+import { type Clock, type Compute, sleep } from '@skep/p2p-core/host';
 import { minimumDistributionMs, slotRates } from './bound.ts';
 import type { ContentPort } from './content.ts';
 import { Spread } from './downloads.ts';
@@ -24,7 +24,6 @@ import { type Expectation, expectationsOf, outcomeOf, type Seen, verdictOf } fro
 import { HealingWatch } from './healing-watch.ts';
 import { samplesOf } from './samples.ts';
 import { drawBySeed, leaderSlot, needsLeader, resolveFault } from './selectors.ts';
-import { sleep } from './sleeping.ts';
 import { BrokenRun, Subject, sentenceOf } from './subject.ts';
 
 export interface Violation {

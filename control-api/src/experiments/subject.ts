@@ -10,9 +10,8 @@ import {
   type Fault,
   type RunEvent,
 } from '@skep/contract';
-import type { Clock } from '@skep/p2p-core/host';
+import { type Clock, sleep } from '@skep/p2p-core/host';
 import type { ExperimentContent } from './content.ts';
-import { sleep } from './sleeping.ts';
 
 /** The platform could not do its part: nothing can be said of the subject. */
 export class BrokenRun extends Error {

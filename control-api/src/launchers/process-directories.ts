@@ -1,7 +1,8 @@
 /**
  * Where the machines of the process launcher live on disk:
  * `<root>/<cluster uid>/<slot>/data` is the slot's, kept across generations, so that a replaced peer resumes;
- * `<root>/<cluster uid>/<slot>/<generation>.<attempt>/` is one machine's: `agent.json`, `agent.log`, `machine.json`.
+ * `<root>/<cluster uid>/<slot>/<generation>.<attempt>/` is one machine's: `agent.json`, `agent.log`, `machine.json`,
+ * of a spare that has been assigned a slot `assigned.json`, and its `data`, for a spare's slot keeps nothing.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,6 +48,16 @@ export class ProcessDirectories {
   /** Made by exactly one: the process that is the machine, or the launcher when it calls the launch off. */
   claim(machine: MachineName): string {
     return join(this.machine(machine), 'machine.json');
+  }
+
+  /** A spare's own, which nobody shares with it. */
+  spareData(machine: MachineName): string {
+    return join(this.machine(machine), 'data');
+  }
+
+  /** Says which machine a spare was assigned to be; made once. */
+  assignment(machine: MachineName): string {
+    return join(this.machine(machine), 'assigned.json');
   }
 
   /** Every machine that there is a directory of, alive or not. */

@@ -128,6 +128,38 @@ describe('ProcessLauncher', () => {
     }
   });
 
+  it('empties the disk of a slot once before a spare takes it over, and lets a spare leave nothing but its own', async () => {
+    const world = await createWorld();
+    const { launcher, directory } = world;
+    try {
+      const before = machineRef(world.compute, name);
+      await launcher.launch({ machine: before, config, ephemeral: false });
+      const slot = join(directory, clusterUid, 'peer-1');
+      const data = () => readdirSync(join(slot, 'data'));
+      await world.until(() => data().length === 1);
+      await launcher.stop(before, { graceMs: 5_000 });
+
+      const spare = machineRef(world.compute, { ...name, slot: 'spare-1' });
+      const idle = { ...config, slot: 'spare-1', role: 'spare' as const };
+      await launcher.launch({ machine: spare, config: idle, ephemeral: true });
+      const own = join(directory, clusterUid, 'spare-1', '1.1');
+      const written = JSON.parse(readFileSync(join(own, 'agent.json'), 'utf8'));
+      expect(written).toMatchObject({ dataDirectory: join(own, 'data'), ephemeralDirectory: own });
+
+      const machine = machineRef(world.compute, { ...name, generation: 2 });
+      const request = { machine, config: { ...config, generation: 2 }, ephemeral: true, emptyDisk: true };
+      const directories = { dataDirectory: join(slot, 'data'), ephemeralDirectory: slot };
+      expect(await launcher.assign!(spare, request)).toEqual(directories);
+      expect(data()).toEqual([]);
+      writeFileSync(join(slot, 'data', 'new'), 'mine');
+      // Asked again, as after an answer that was lost.
+      expect(await launcher.assign!(spare, request)).toEqual(directories);
+      expect(data()).toEqual(['new']);
+    } finally {
+      await world.close();
+    }
+  });
+
   it('says that an agent ended before it began, and may be asked again', async () => {
     const world = await createWorld();
     try {

@@ -9,7 +9,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import type { AgentConfig } from '@skep/contract';
 import type { Host, Timer } from '@skep/p2p-core/host';
 import {
   identifyProcess,
@@ -18,6 +17,7 @@ import {
   signalProcess,
 } from '@skep/p2p-core/process-identity';
 import {
+  type AssignedDirectories,
   LaunchError,
   type LaunchedMachine,
   type Launcher,
@@ -116,6 +116,28 @@ export class ProcessLauncher implements Launcher {
     });
   }
 
+  assign(spare: MachineRef, { machine, ephemeral, emptyDisk }: LaunchRequest): Promise<AssignedDirectories> {
+    return this.#inTurn(spare, async () => {
+      const claim = this.#claim(spare);
+      const calledOff = (why: string) =>
+        new LaunchError('called-off', `${spare.slot}@${spare.generation} cannot be assigned: ${why}`);
+      if (typeof claim !== 'object' || !isAlive(claim)) throw calledOff('it has no process any more');
+      const self = JSON.stringify([machine.slot, machine.generation, machine.attempt]);
+      const path = this.#directories.assignment(spare);
+      const known = readIfThere(path);
+      if (known !== undefined && known !== self) throw calledOff(`it is ${known} already`);
+      const dataDirectory = this.#directories.data(machine);
+      // One that was assigned before may be using the disk by now.
+      if (emptyDisk && known === undefined) await rm(dataDirectory, { recursive: true, force: true });
+      await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
+      await writeWhole(path, self);
+      return {
+        dataDirectory,
+        ...(ephemeral ? this.#ephemeral(this.#directories.slot(machine)) : {}),
+      };
+    });
+  }
+
   stop(machine: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
     return this.#inTurn(machine, async () => {
       const claim = await this.#claimOrCallOff(machine);
@@ -183,28 +205,21 @@ export class ProcessLauncher implements Launcher {
 
   /** Everything a launch needs on disk; the same however often it is done. */
   async #prepare({ machine, config, ephemeral, emptyDisk }: LaunchRequest): Promise<void> {
-    const path = this.#directories.config(machine);
-    const dataDirectory = this.#directories.data(machine);
+    const isSpare = config.role === 'spare';
+    const dataDirectory = isSpare ? this.#directories.spareData(machine) : this.#directories.data(machine);
     // A process that was spawned before and is late with its claim found the disk empty already.
     if (emptyDisk && !this.#hasProcess(machine)) await rm(dataDirectory, { recursive: true, force: true });
     await mkdir(this.#directories.machine(machine), { recursive: true, mode: 0o700 });
     await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
-    const whole = {
-      ...config,
-      dataDirectory,
-      ...(ephemeral ? this.#ephemeral(machine) : {}),
-    };
-    // Renamed into place: an agent that starts twice reads the whole of it or nothing.
-    await writeFile(`${path}.new`, JSON.stringify(whole, null, 2), { mode: ownerOnly });
-    await rename(`${path}.new`, path);
+    // What a spare leaves is its own alone: by then its slot may have the next one.
+    const own = isSpare ? this.#directories.machine(machine) : this.#directories.slot(machine);
+    const whole = { ...config, dataDirectory, ...(ephemeral ? this.#ephemeral(own) : {}) };
+    await writeWhole(this.#directories.config(machine), JSON.stringify(whole, null, 2));
   }
 
-  #ephemeral(machine: MachineRef): Pick<AgentConfig, 'ephemeralDirectory' | 'ephemeralRoot'> {
+  #ephemeral(ephemeralDirectory: string): Omit<AssignedDirectories, 'dataDirectory'> {
     const { ephemeralRoot } = this.#options;
-    return {
-      ephemeralDirectory: this.#directories.slot(machine),
-      ...(ephemeralRoot ? { ephemeralRoot } : {}),
-    };
+    return { ephemeralDirectory, ...(ephemeralRoot ? { ephemeralRoot } : {}) };
   }
 
   /** Starts a process for the token and resolves with the one that became the machine, this or another. */
@@ -278,13 +293,8 @@ export class ProcessLauncher implements Launcher {
   }
 
   #claim(machine: MachineName): Claim {
-    let text: string;
-    try {
-      text = readFileSync(this.#directories.claim(machine), 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'none';
-      throw error;
-    }
+    const text = readIfThere(this.#directories.claim(machine));
+    if (text === undefined) return 'none';
     try {
       const { pid, startTime, calledOff } = JSON.parse(text) as Record<string, unknown>;
       if (calledOff === true) return 'called-off';
@@ -364,4 +374,19 @@ export class ProcessLauncher implements Launcher {
       this.#host.clock.setTimer(delayMs, resolve);
     });
   }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Renamed into place: whoever reads it, at any time, reads the whole of it or nothing. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode: ownerOnly });
+  await rename(`${path}.new`, path);
 }

@@ -76,6 +76,7 @@ class Lives {
       case 'node-removed':
       case 'node-stopped':
       case 'generation-gone':
+      case 'spare-assigned':
         this.#known(slot, generation);
         this.#end(slot, generation, row);
         break;

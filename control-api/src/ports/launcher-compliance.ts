@@ -55,7 +55,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
         cluster: 'bees',
         clusterUid,
         slot,
-        role: 'peer',
+        role: slot.startsWith('spare-') ? 'spare' : 'peer',
         generation,
         attempt,
         joinSecret: 'a'.repeat(64),
@@ -157,6 +157,46 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
       await next.stop(asked.machine, { graceMs: 50 });
       expect(await names(next)).toEqual([]);
       await next.resume!(asked.machine);
+    });
+
+    const spare = () => ref(1, 'spare-1');
+
+    promise(
+      'assigns a spare’s machine, which keeps its name and token, however often it is asked',
+      async () => {
+        if (launcher.assign === undefined) return;
+        const { name } = await launcher.launch(await request(spare()));
+        const asked = await request(ref(1, 'peer-7'));
+        const assigned = await launcher.assign(spare(), asked);
+        expect(assigned.dataDirectory).toMatch(/peer-7/);
+        const next = world.restart();
+        expect(await next.assign!(spare(), asked)).toEqual(assigned);
+        expect(await next.list(clusterUid)).toEqual([{ machine: spare(), name }]);
+        const told: MachineExit[] = [];
+        next.watch((exit) => told.push(exit));
+        await next.stop(spare(), { graceMs: 5_000 });
+        await world.until(() => told.length > 0);
+        expect(told.map(({ machine }) => machine)).toEqual([spare()]);
+        expect(await names(next)).toEqual([]);
+      },
+    );
+
+    promise('assigns a spare to one slot only, even after a restart', async () => {
+      if (launcher.assign === undefined) return;
+      await launcher.launch(await request(spare()));
+      await launcher.assign(spare(), await request(ref(1, 'peer-7')));
+      const other = await request(ref(1, 'peer-8'));
+      await expect(launcher.assign(spare(), other)).rejects.toMatchObject({ code: 'called-off' });
+      await expect(world.restart().assign!(spare(), other)).rejects.toMatchObject({ code: 'called-off' });
+    });
+
+    promise('assigns no spare that has no machine any more', async () => {
+      if (launcher.assign === undefined) return;
+      const asked = await request(ref(1, 'peer-7'));
+      await expect(launcher.assign(spare(), asked)).rejects.toMatchObject({ code: 'called-off' });
+      await launcher.launch(await request(spare()));
+      await launcher.stop(spare(), { graceMs: 5_000 });
+      await expect(launcher.assign(spare(), asked)).rejects.toMatchObject({ code: 'called-off' });
     });
 
     promise('tells of the end of machines that an earlier owner launched', async () => {

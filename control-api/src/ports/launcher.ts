@@ -36,6 +36,9 @@ export interface LaunchRequest {
   readonly placement?: MachinePlacement;
 }
 
+/** What of a configuration only the launcher knows. */
+export type AssignedDirectories = Pick<AgentConfig, 'dataDirectory' | 'ephemeralDirectory' | 'ephemeralRoot'>;
+
 export interface LaunchedMachine {
   readonly machine: MachineRef;
   /** The runner's own name of it: for processes the pid. */
@@ -84,6 +87,14 @@ export interface Launcher {
    * (again). Rejects LaunchError.
    */
   launch(request: LaunchRequest): Promise<LaunchedMachine>;
+  /**
+   * Lets a spare's machine, as which it was launched, run as the machine of `request`: readies the slot's directories
+   * and address for it, which no other machine has any more, and resolves with what of its configuration only the
+   * launcher knows. The machine keeps the token that it was launched with; by it, it is stopped, listed and watched.
+   * Idempotent, also after a restart of the launcher and when it runs as the other machine already. Rejects LaunchError,
+   * called-off if the spare has no machine any more. A launcher that cannot has none: its clusters have no spares.
+   */
+  assign?(spare: MachineRef, request: LaunchRequest): Promise<AssignedDirectories>;
   /**
    * Asks the machine to end, waits `graceMs`, ends it. Resolves only when it is proven gone, or will never
    * have been: of a token without a machine, it sees to it that there never is one. Idempotent.

@@ -1,6 +1,7 @@
 /** A launcher of pretended machines, which counts what it was made to do. Its machines outlive a control API. */
 import { describePlacement } from '../decisions/placement.ts';
 import {
+  type AssignedDirectories,
   LaunchError,
   type LaunchedMachine,
   type Launcher,
@@ -12,6 +13,8 @@ import {
 
 interface Pretended {
   readonly request: LaunchRequest;
+  /** Of a spare: what it is to run as. */
+  assigned?: LaunchRequest;
   alive: boolean;
   paused: boolean;
 }
@@ -20,7 +23,7 @@ export class MemoryLauncher implements Launcher {
   readonly machines = new Map<string, Pretended>();
   readonly calledOff = new Set<string>();
   readonly forgotten: string[] = [];
-  /** How many launches fail before one succeeds; half of the failures happen after the machine was made. */
+  /** How many launches and assignments fail before one succeeds; half of the failures happen after it was done. */
   failures = 0;
   /** Placements, in words, that have no room. */
   readonly full = new Set<string>();
@@ -48,22 +51,28 @@ export class MemoryLauncher implements Launcher {
     if (this.calledOff.has(machine.token)) throw new LaunchError('called-off', 'called off');
     const place = describePlacement(request.placement ?? {});
     if (this.full.has(place)) throw new LaunchError('no-capacity', `no room for ${place}`);
-    const fails = this.failures > 0;
-    if (fails) {
-      this.failures -= 1;
-      this.#failed += 1;
-    }
+    const fails = this.#fails();
     if (!fails || this.#failed % 2 === 0) {
       if (!this.machines.has(machine.token))
         this.machines.set(machine.token, { request, alive: true, paused: false });
-      const alive = [...this.machines.values()].filter(
-        (other) => other.alive && other.request.config.slot === machine.slot,
-      );
-      this.mostAlive = Math.max(this.mostAlive, alive.length);
+      this.#countAlive(machine.slot);
     }
     if (fails) throw new LaunchError('not-launched', 'the answer was lost');
     if (!this.machines.get(machine.token)!.alive) this.#tell(machine, 'found exited');
     return { machine, name: `m-${machine.slot}-${machine.generation}.${machine.attempt}` };
+  }
+
+  async assign(spare: MachineRef, request: LaunchRequest): Promise<AssignedDirectories> {
+    const known = this.machines.get(spare.token);
+    const fails = this.#fails();
+    if (fails && this.#failed % 2 === 1) throw new LaunchError('not-launched', 'the answer was lost');
+    if (!known?.alive) throw new LaunchError('called-off', 'the spare has no machine any more');
+    known.assigned ??= request;
+    if (known.assigned.machine.token !== request.machine.token)
+      throw new LaunchError('called-off', 'the spare is another slot’s already');
+    this.#countAlive(request.machine.slot);
+    if (fails) throw new LaunchError('not-launched', 'the answer was lost');
+    return { dataDirectory: `/data/${request.machine.slot}` };
   }
 
   async stop(machine: MachineRef): Promise<void> {
@@ -88,9 +97,7 @@ export class MemoryLauncher implements Launcher {
 
   /** Slots whose living machine stands still. */
   paused(): string[] {
-    return [...this.machines.values()]
-      .filter(({ alive, paused }) => alive && paused)
-      .map(({ request }) => request.config.slot);
+    return [...this.machines.values()].filter(({ alive, paused }) => alive && paused).map(slotOf);
   }
 
   async list(clusterUid?: string): Promise<readonly LaunchedMachine[]> {
@@ -125,13 +132,32 @@ export class MemoryLauncher implements Launcher {
     this.#tell(machine, evidence);
   }
 
-  /** The living machine of a slot. */
+  /** The living machine of a slot, by the name that it was launched with. */
   living(slot: string): LaunchRequest | undefined {
-    return [...this.machines.values()].find(({ alive, request }) => alive && request.config.slot === slot)
-      ?.request;
+    const found = [...this.machines.values()].find((each) => each.alive && slotOf(each) === slot);
+    return found === undefined
+      ? undefined
+      : { ...(found.assigned ?? found.request), machine: found.request.machine };
+  }
+
+  #fails(): boolean {
+    if (this.failures === 0) return false;
+    this.failures -= 1;
+    this.#failed += 1;
+    return true;
+  }
+
+  #countAlive(slot: string): void {
+    const alive = [...this.machines.values()].filter((each) => each.alive && slotOf(each) === slot);
+    this.mostAlive = Math.max(this.mostAlive, alive.length);
   }
 
   #tell(machine: MachineRef, evidence: string): void {
     for (const listener of [...this.#listeners]) listener({ machine, evidence });
   }
+}
+
+/** Where a machine lives by now. */
+function slotOf({ request, assigned }: Pretended): string {
+  return (assigned ?? request).config.slot;
 }

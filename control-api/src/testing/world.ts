@@ -105,7 +105,8 @@ export class PretendedAgent {
   constructor(world: World, launched: LaunchRequest) {
     this.#world = world;
     this.launched = launched;
-    this.token = `token-of-${launched.machine.token}`;
+    // Of its own for each machine that a process comes to be.
+    this.token = `token-of-${launched.config.joinSecret}`;
     this.client = world.client(this.token);
   }
 

@@ -4,10 +4,65 @@
  *
  * Suspicion and verdicts by silence are each node's own and pass; they do not count as a difference.
  */
-import type { Claim } from './member.ts';
-import { claimBytes } from './messages.ts';
+import type { Random } from '../host/index.ts';
+import type { Claim, MemberId } from './member.ts';
+import { claimBytes, GOSSIP_BYTES, type RingMessage } from './messages.ts';
+import type { RingTiming } from './timing.ts';
 
 const MODULUS = 2 ** 48;
+
+export interface AntiEntropyComponents {
+  readonly random: Random;
+  /** All that this node holds of the members, itself included; how old a silence is does not matter here. */
+  readonly claims: (now: number) => Iterable<Claim>;
+  /** Some member that is up, if there is one. */
+  readonly partner: () => MemberId | undefined;
+  /** `claims` go with it instead of the news. */
+  readonly send: (to: MemberId, message: RingMessage, claims?: readonly Claim[]) => void;
+}
+
+/** Begins an exchange with some member from time to time, and answers those that others begin. */
+export class AntiEntropy {
+  readonly #components: AntiEntropyComponents;
+  readonly #intervalMs: number;
+  #nextMs = Number.POSITIVE_INFINITY;
+
+  constructor(components: AntiEntropyComponents, { syncIntervalMs }: RingTiming) {
+    this.#components = components;
+    this.#intervalMs = syncIntervalMs;
+  }
+
+  /** When `wake` is due: never before somebody was heard, and `begin` was called for it. */
+  get nextDueMs(): number {
+    return this.#nextMs;
+  }
+
+  wake(now: number): void {
+    if (now < this.#nextMs) return;
+    const partner = this.#components.partner();
+    if (partner !== undefined) this.begin(now, partner);
+    else this.#nextMs = now + this.#intervalMs;
+  }
+
+  begin(now: number, partner: MemberId): void {
+    // Not all at the same time.
+    this.#nextMs = now + this.#intervalMs * (0.75 + this.#components.random.float() / 2);
+    this.#components.send(partner, { kind: 'sync', digest: digestOf(this.#components.claims(now)) });
+  }
+
+  receive(now: number, from: MemberId, message: Extract<RingMessage, { kind: 'sync' | 'sync-page' }>): void {
+    if (message.kind === 'sync-page') {
+      if (message.wanted) this.#sendPages(now, from, false);
+    } else if (message.digest !== digestOf(this.#components.claims(now))) this.#sendPages(now, from, true);
+  }
+
+  #sendPages(now: number, to: MemberId, wanted: boolean): void {
+    const pages = pagesOf(this.#components.claims(now), GOSSIP_BYTES);
+    pages.forEach((claims, index) => {
+      this.#components.send(to, { kind: 'sync-page', wanted: wanted && index === pages.length - 1 }, claims);
+    });
+  }
+}
 
 /** Of what is worth telling, in any order: less than 2^48. */
 export function digestOf(claims: Iterable<Claim>): number {

@@ -107,8 +107,12 @@ interface Index {
 
 /** Looked into for every datagram; a configuration never changes, so this is made once. */
 const indexes = new WeakMap<RingConfiguration, Index>();
+/** The one looked into last: nearly always the one asked for. */
+let indexed: RingConfiguration | undefined;
+let indexOfIt: Index;
 
 function indexOf(configuration: RingConfiguration): Index {
+  if (configuration === indexed) return indexOfIt;
   let index = indexes.get(configuration);
   if (index === undefined) {
     const { members } = configuration;
@@ -116,6 +120,8 @@ function indexOf(configuration: RingConfiguration): Index {
     index = { bySlot, majority: Math.floor(members.filter(({ voter }) => voter).length / 2) + 1 };
     indexes.set(configuration, index);
   }
+  indexed = configuration;
+  indexOfIt = index;
   return index;
 }
 

@@ -13,15 +13,16 @@
  * (and no lease proves it connected), it calls nobody dead. A member never heard of is still starting: its silence means nothing.
  */
 import type { Address, Random } from '../host/index.ts';
-import { digestOf, pagesOf } from './anti-entropy.ts';
+import { AntiEntropy } from './anti-entropy.ts';
 import { type RingConfiguration, successorsOf } from './configuration.ts';
 import { Dissemination } from './dissemination.ts';
+import { calledInVain, callLast, nextCallMs, silenceStartMs, verdictMs } from './last-call.ts';
 import { type Claim, formatMember, type MemberId, outranks, type Standing, sameMember } from './member.ts';
 import { claimBytes, GOSSIP_BYTES, type RingMessage } from './messages.ts';
-import { isUp, newPeer, notSilent, type Peer } from './peer.ts';
-import { MAX_DISTRUST, Prober } from './prober.ts';
+import { isUp, newPeer, notSilent, notSuspected, type Peer, silentForLess } from './peer.ts';
+import { Prober } from './prober.ts';
 import type { RoundTrips } from './round-trips.ts';
-import { Suspicion } from './suspicion.ts';
+import { newSuspicion } from './suspicion.ts';
 import type { RingTiming } from './timing.ts';
 
 export type DetectorOutput =
@@ -30,18 +31,20 @@ export type DetectorOutput =
       readonly type: 'send';
       readonly to: MemberId;
       readonly message: RingMessage;
-      readonly claims?: readonly Claim[];
+      readonly claims?: readonly Claim[] | undefined;
     }
   | { readonly type: 'connect'; readonly member: MemberId; readonly address: Address }
-  | {
-      readonly type: 'changed';
-      readonly member: MemberId;
-      readonly incarnation: number;
-      readonly standing: Standing;
-      /** Of a verdict by silence: how many others had said so, and how long it was. */
-      readonly confirmations?: number;
-      readonly silentMs?: number;
-    };
+  | StandingChange;
+
+export interface StandingChange {
+  readonly type: 'changed';
+  readonly member: MemberId;
+  readonly incarnation: number;
+  readonly standing: Standing;
+  /** Of a verdict by silence: how many others had said so, and how long it was. */
+  readonly confirmations?: number;
+  readonly silentMs?: number;
+}
 
 export interface DetectorOptions {
   readonly self: MemberId;
@@ -61,23 +64,19 @@ export interface Death {
 
 /** Claims ride on this many messages, times the logarithm of the ring's size (memberlist's and SWIM's lambda). */
 const TOLD_FACTOR = 3;
-/** Others' suspicions that bring the wait down from its longest to the grace. */
-const CONFIRMATIONS = 3;
-/** Of the grace, without any confirmation. */
-const LONGEST_GRACES = 1.4;
 /** Who learns a death by evidence tells so many others at once; the rest hear it on what is sent anyway. */
 const SPREAD = 3;
-/** Pings of a leader's last call, in this time before the grace is over. */
-const LAST_CALL_PINGS = 8;
-const LAST_CALL_MS = 1_000;
+const NOTHING: readonly DetectorOutput[] = [];
+const NO_DEATHS: readonly Death[] = [];
+const NO_CLAIMS: readonly Claim[] = [];
 
 export class Detector {
   readonly #self: MemberId;
-  readonly #random: Random;
   readonly #timing: RingTiming;
   readonly #connectForEvidence: boolean;
   readonly #prober: Prober;
   readonly #news: Dissemination;
+  readonly #antiEntropy: AntiEntropy;
   /** By slot, of which the ring has one generation. */
   #peers = new Map<string, Peer>();
   /** Of them, those that are suspect or dead. */
@@ -88,13 +87,11 @@ export class Detector {
   #acting = false;
   #heardMs = Number.NEGATIVE_INFINITY;
   #judgedMs = Number.NEGATIVE_INFINITY;
-  #nextSyncMs = Number.POSITIVE_INFINITY;
   #spreads = false;
   #outputs: DetectorOutput[] = [];
 
   constructor({ random }: { readonly random: Random }, options: DetectorOptions) {
     this.#self = options.self;
-    this.#random = random;
     this.#timing = options.timing;
     this.#connectForEvidence = options.connectForEvidence;
     this.#news = new Dissemination({
@@ -105,6 +102,15 @@ export class Detector {
       unanswered: (now: number, peer: Peer, sinceMs: number) => this.#unanswered(now, peer, sinceMs),
       failed: (now: number, peer: Peer) => this.#failed(now, peer),
     };
+    this.#antiEntropy = new AntiEntropy(
+      {
+        random,
+        claims: (now) => this.#allClaims(now),
+        partner: () => this.#prober.draw(1)[0]?.id,
+        send: (to, message, claims) => this.#send(to, message, claims),
+      },
+      options.timing,
+    );
     this.#prober = new Prober({ random, listener }, options.timing);
     this.configure(options.configuration);
   }
@@ -133,37 +139,34 @@ export class Detector {
   /** When `wake` is due; a later wake means that this node stood still. */
   nextDueMs(): number {
     if (this.#left) return Number.POSITIVE_INFINITY;
-    let dueMs = Math.min(this.#prober.nextDueMs(), this.#nextSyncMs);
+    let dueMs = Math.min(this.#prober.nextDueMs(), this.#antiEntropy.nextDueMs);
     for (const peer of this.#doubtful) {
       if (peer.standing === 'dead') continue;
-      const verdictMs = this.#verdictMs(peer, this.#prober.distrust);
+      const judgeMs = verdictMs(peer, this.#prober.distrust);
       // One that was due before, and not passed, waits for something to be heard.
-      if (peer.standing === 'suspect' && verdictMs > this.#judgedMs) dueMs = Math.min(dueMs, verdictMs);
-      if (this.#acting) dueMs = Math.min(dueMs, this.#nextCallMs(peer));
+      if (peer.standing === 'suspect' && judgeMs > this.#judgedMs) dueMs = Math.min(dueMs, judgeMs);
+      if (this.#acting) dueMs = Math.min(dueMs, nextCallMs(peer));
     }
     return dueMs;
   }
 
   /** `acting`: this node leads, and its lease is good. */
-  wake(now: number, acting: boolean): DetectorOutput[] {
-    if (this.#left) return [];
+  wake(now: number, acting: boolean): readonly DetectorOutput[] {
+    if (this.#left) return NOTHING;
     this.#acting = acting;
-    this.#prober.wake(now, this.#suspects());
+    this.#prober.wake(now);
     this.#judge(now);
-    if (this.#acting) for (const peer of this.#doubtful) this.#callLast(now, peer);
-    if (now >= this.#nextSyncMs) this.#sync(now);
+    if (this.#acting) this.#callLast(now);
+    this.#antiEntropy.wake(now);
     return this.#take();
   }
 
   /** This node stood still for `awayMs`: shifts every measure of others' silence, and tells that it is back. */
-  wasAway(now: number, awayMs: number): DetectorOutput[] {
-    if (this.#left) return [];
+  wasAway(now: number, awayMs: number): readonly DetectorOutput[] {
+    if (this.#left) return NOTHING;
     this.#prober.forgive(now, awayMs);
     for (const peer of this.#peers.values()) {
-      peer.lastHeardMs = Math.min(now, peer.lastHeardMs + awayMs);
-      peer.lastCall = undefined;
-      if (peer.silentSinceMs !== undefined) peer.silentSinceMs = Math.min(now, peer.silentSinceMs + awayMs);
-      peer.suspicion?.startsLater(Math.min(now, peer.suspicion.sinceMs + awayMs));
+      silentForLess(peer, now, awayMs);
     }
     this.#incarnation += 1;
     this.#news.put(now, this.#ownClaim());
@@ -172,10 +175,10 @@ export class Detector {
   }
 
   /** An authentic message of `from` has come, with `claims`. Call before its own content is looked at. */
-  heard(now: number, from: MemberId, claims: readonly Claim[]): DetectorOutput[] {
+  heard(now: number, from: MemberId, claims: readonly Claim[]): readonly DetectorOutput[] {
     const peer = this.#peer(from);
     if (peer !== undefined) {
-      if (this.#heardMs === Number.NEGATIVE_INFINITY) this.#sendSync(now, peer);
+      if (this.#heardMs === Number.NEGATIVE_INFINITY) this.#antiEntropy.begin(now, peer.id);
       this.#heardMs = now;
       notSilent(peer, now);
     }
@@ -183,8 +186,8 @@ export class Detector {
     return this.#take();
   }
 
-  receive(now: number, from: MemberId, message: RingMessage): DetectorOutput[] {
-    if (this.#left) return [];
+  receive(now: number, from: MemberId, message: RingMessage): readonly DetectorOutput[] {
+    if (this.#left) return NOTHING;
     const peer = this.#peer(from);
     switch (message.kind) {
       case 'ping':
@@ -204,10 +207,8 @@ export class Detector {
         break;
       }
       case 'sync':
-        if (message.digest !== this.#digest()) this.#sendPages(now, from, true);
-        break;
       case 'sync-page':
-        if (message.wanted) this.#sendPages(now, from, false);
+        this.#antiEntropy.receive(now, from, message);
         break;
     }
     return this.#take();
@@ -217,17 +218,17 @@ export class Detector {
    * Positive evidence that `member` has died. `startedMs` is given for evidence that means nothing of a
    * member never heard, or heard since that time: a refused connection.
    */
-  observeDeath(now: number, member: MemberId, startedMs?: number): DetectorOutput[] {
+  observeDeath(now: number, member: MemberId, startedMs?: number): readonly DetectorOutput[] {
     const peer = this.#peer(member);
-    if (peer === undefined || peer.standing === 'dead' || peer.standing === 'left') return [];
-    if (startedMs !== undefined && (!peer.known || peer.lastHeardMs >= startedMs)) return [];
+    if (peer === undefined || peer.standing === 'dead' || peer.standing === 'left') return NOTHING;
+    if (startedMs !== undefined && (!peer.known || peer.lastHeardMs >= startedMs)) return NOTHING;
     peer.known = true;
     this.#change(now, peer, peer.incarnation, 'dead');
     return this.#take();
   }
 
   /** Tells all at once what would else ride on the next messages to them. */
-  tell(): DetectorOutput[] {
+  tell(): readonly DetectorOutput[] {
     // Who is leaving waits to hear that another leads.
     this.#tell([...this.#peers.values()].filter((peer) => isUp(peer) || peer.standing === 'left'));
     return this.#take();
@@ -239,9 +240,11 @@ export class Detector {
   }
 
   /** What a message to `to` carries: what `to` must refute, what its sender says of itself, and news. */
-  gossip(now: number, to: MemberId, about?: MemberId): Claim[] {
-    const claims: Claim[] = [];
+  gossip(now: number, to: MemberId, about?: MemberId): readonly Claim[] {
     const recipient = this.#peer(to);
+    if (recipient?.standing === 'alive' && !this.#left && about === undefined && this.#news.isEmpty)
+      return NO_CLAIMS;
+    const claims: Claim[] = [];
     if (recipient !== undefined && recipient.standing !== 'alive') claims.push(this.#claimOf(now, recipient));
     if (this.#left) claims.push(this.#ownClaim());
     const subject = about && this.#peer(about);
@@ -273,14 +276,17 @@ export class Detector {
   }
 
   /** The members to be redeployed: dead by evidence, or by a silence in which this node's last call was in vain too. */
-  *deaths(now: number): Iterable<Death> {
+  deaths(now: number): readonly Death[] {
+    if (this.#doubtful.size === 0) return NO_DEATHS;
+    const deaths: Death[] = [];
     for (const peer of this.#doubtful) {
-      if (peer.standing === 'dead') yield { member: peer.id, cause: 'evidence' };
-      else if (peer.standing === 'silent' && this.#calledInVain(now, peer)) {
-        const silentMs = Math.round(now - this.#silenceStartMs(peer));
-        yield { member: peer.id, cause: 'silence', silentMs };
+      if (peer.standing === 'dead') deaths.push({ member: peer.id, cause: 'evidence' });
+      else if (peer.standing === 'silent' && calledInVain(now, peer)) {
+        const silentMs = Math.round(now - silenceStartMs(peer));
+        deaths.push({ member: peer.id, cause: 'silence', silentMs });
       }
     }
+    return deaths;
   }
 
   #peer({ slot, generation }: MemberId): Peer | undefined {
@@ -289,12 +295,6 @@ export class Detector {
   }
 
   // ---- probes
-
-  *#suspects(): Iterable<Peer> {
-    for (const peer of this.#peers.values()) {
-      if (peer.standing === 'suspect' || (peer.silentSinceMs !== undefined && isUp(peer))) yield peer;
-    }
-  }
 
   #unanswered(now: number, peer: Peer, sinceMs: number): void {
     peer.silentSinceMs ??= sinceMs;
@@ -312,10 +312,8 @@ export class Detector {
   // ---- judgement
 
   #suspect(now: number, peer: Peer, incarnation: number, sinceMs: number): void {
-    const { graceMs } = this.#timing;
     // Neither this node nor the suspect can confirm.
-    const wanted = Math.min(CONFIRMATIONS, this.#peers.size - 1);
-    peer.suspicion = new Suspicion({ sinceMs, minMs: graceMs, maxMs: LONGEST_GRACES * graceMs, wanted });
+    peer.suspicion = newSuspicion(sinceMs, this.#timing.graceMs, this.#peers.size - 1);
     this.#change(now, peer, incarnation, 'suspect');
   }
 
@@ -325,16 +323,6 @@ export class Detector {
       this.#news.put(now, this.#claimOf(now, peer, accuser));
   }
 
-  /** Since when nobody has heard a suspect, as far as this node knows. */
-  #silenceStartMs(peer: Peer): number {
-    return Math.max(peer.lastHeardMs, peer.suspicion?.sinceMs ?? Number.NEGATIVE_INFINITY);
-  }
-
-  #verdictMs(peer: Peer, distrust: number): number {
-    const timeoutMs = peer.suspicion?.timeoutMs ?? Number.POSITIVE_INFINITY;
-    return this.#silenceStartMs(peer) + timeoutMs * (1 + distrust / MAX_DISTRUST);
-  }
-
   #judge(now: number): void {
     this.#judgedMs = now;
     const hearsSomeone = this.#acting || now - this.#heardMs <= 3 * this.#timing.probeIntervalMs;
@@ -342,32 +330,13 @@ export class Detector {
     for (const peer of this.#doubtful) {
       // Not by hearsay alone: this node must have asked in vain itself.
       if (peer.standing !== 'suspect' || peer.silentSinceMs === undefined) continue;
-      if (now >= this.#verdictMs(peer, this.#prober.distrust))
-        this.#change(now, peer, peer.incarnation, 'silent');
+      if (now >= verdictMs(peer, this.#prober.distrust)) this.#change(now, peer, peer.incarnation, 'silent');
     }
   }
 
-  #nextCallMs(peer: Peer): number {
-    if (peer.standing === 'suspect' && peer.silentSinceMs === undefined) return Number.POSITIVE_INFINITY;
-    const call = peer.lastCall;
-    if (call === undefined) return this.#verdictMs(peer, 0) - LAST_CALL_MS;
-    return call.sent <= LAST_CALL_PINGS ? call.nextMs : Number.POSITIVE_INFINITY;
-  }
-
-  #callLast(now: number, peer: Peer): void {
-    if (peer.standing === 'dead' || now < this.#nextCallMs(peer)) return;
-    peer.lastCall ??= { sent: 0, nextMs: now };
-    const call = peer.lastCall;
-    call.sent += 1;
-    call.nextMs = now + LAST_CALL_MS / LAST_CALL_PINGS;
-    // After the last ping its answer is waited for.
-    if (call.sent === LAST_CALL_PINGS) call.nextMs = now + this.roundTrips.timeoutMs(peer.id);
-    if (call.sent <= LAST_CALL_PINGS) this.#prober.call(peer);
-  }
-
-  #calledInVain(now: number, peer: Peer): boolean {
-    const call = peer.lastCall;
-    return call !== undefined && call.sent >= LAST_CALL_PINGS && now >= call.nextMs;
+  #callLast(now: number): void {
+    for (const peer of this.#doubtful)
+      if (callLast(now, peer, this.roundTrips.timeoutMs(peer.id))) this.#prober.call(peer);
   }
 
   // ---- claims
@@ -415,12 +384,7 @@ export class Detector {
     peer.standing = standing;
     if (standing === 'alive' || standing === 'left') this.#doubtful.delete(peer);
     else this.#doubtful.add(peer);
-    if (standing === 'alive') {
-      // It has refuted the silence that this node remembers: that must not count when the next one begins.
-      peer.suspicion = undefined;
-      peer.silentSinceMs = undefined;
-      peer.lastCall = undefined;
-    }
+    if (standing === 'alive') notSuspected(peer);
     if (standing === 'dead') this.#spreads = true;
     // Suspicions are told by their accusers' names.
     if (standing !== 'suspect') this.#news.put(now, this.#claimOf(now, peer));
@@ -429,7 +393,7 @@ export class Detector {
       standing === 'silent'
         ? {
             confirmations: peer.suspicion?.confirmations ?? 0,
-            silentMs: Math.round(now - this.#silenceStartMs(peer)),
+            silentMs: Math.round(now - silenceStartMs(peer)),
           }
         : {};
     this.#outputs.push({ type: 'changed', member: peer.id, incarnation, standing, ...verdict });
@@ -438,7 +402,7 @@ export class Detector {
   #claimOf(now: number, peer: Peer, accuser: MemberId = this.#self): Claim {
     const { id: member, incarnation, standing } = peer;
     if (standing !== 'suspect' && standing !== 'silent') return { member, incarnation, standing };
-    const silentMs = Math.max(0, Math.floor(now - this.#silenceStartMs(peer)));
+    const silentMs = Math.max(0, Math.floor(now - silenceStartMs(peer)));
     return { member, incarnation, standing, accuser, silentMs };
   }
 
@@ -450,51 +414,26 @@ export class Detector {
     };
   }
 
-  // ---- anti-entropy
-
   *#allClaims(now: number): Iterable<Claim> {
     yield this.#ownClaim();
     for (const peer of this.#peers.values()) yield this.#claimOf(now, peer);
   }
 
-  #digest(): number {
-    return digestOf(this.#allClaims(0));
-  }
-
-  #sync(now: number): void {
-    const [peer] = this.#prober.draw(1);
-    if (peer !== undefined) this.#sendSync(now, peer);
-    else this.#nextSyncMs = now + this.#timing.syncIntervalMs;
-  }
-
-  #sendSync(now: number, peer: Peer): void {
-    // Not all at the same time.
-    this.#nextSyncMs = now + this.#timing.syncIntervalMs * (0.75 + this.#random.float() / 2);
-    this.#send(peer.id, { kind: 'sync', digest: this.#digest() });
-  }
-
-  #sendPages(now: number, to: MemberId, wanted: boolean): void {
-    const pages = pagesOf(this.#allClaims(now), GOSSIP_BYTES);
-    pages.forEach((claims, index) => {
-      const message: RingMessage = { kind: 'sync-page', wanted: wanted && index === pages.length - 1 };
-      this.#outputs.push({ type: 'send', to, message, claims });
-    });
-  }
-
-  #send(to: MemberId, message: RingMessage): void {
-    this.#outputs.push({ type: 'send', to, message });
+  #send(to: MemberId, message: RingMessage, claims?: readonly Claim[]): void {
+    this.#outputs.push({ type: 'send', to, message, claims });
   }
 
   #tell(listeners: readonly Peer[]): void {
     for (const peer of listeners) this.#send(peer.id, { kind: 'news' });
   }
 
-  #take(): DetectorOutput[] {
+  #take(): readonly DetectorOutput[] {
     if (this.#spreads) {
       this.#spreads = false;
       this.#tell(this.#prober.draw(SPREAD));
     }
     const outputs = this.#outputs;
+    if (outputs.length === 0) return NOTHING;
     this.#outputs = [];
     return outputs;
   }

@@ -8,27 +8,22 @@
  * or while the lease it was shown, by the leader or by others that were, runs; proof of the leader's death ends both at
  * once. Only a node that has lately reached the control API stands, since without it an elected node could do nothing.
  * A leader that leaves names who is to stand at once.
- *
- * A term that was merely heard of is not persisted: forgetting it can cost a round, never a second vote.
  */
 import type { Random } from '../host/index.ts';
-import { findMember, majorityOf, type RingConfiguration, type RingMember } from './configuration.ts';
+import { Allegiance } from './allegiance.ts';
+import { Ballot, type PersistOutput, type VoteRecord } from './ballot.ts';
+import { findMember, type RingConfiguration, type RingMember } from './configuration.ts';
+import { ElectionWaits } from './election-waits.ts';
 import type { RingFact } from './events.ts';
-import { formatMember, isDead, type MemberId, type Standing, sameMember } from './member.ts';
+import { isDead, type MemberId, type Standing, sameMember } from './member.ts';
 import type { Envelope, LeaderShown, RingMessage } from './messages.ts';
+import { Tally } from './tally.ts';
 import type { RingTiming } from './timing.ts';
 
 export type ElectionRole = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
 
-/** The vote given last, as it is on disk. */
-export interface VoteRecord {
-  readonly term: number;
-  readonly votedFor: MemberId | undefined;
-}
-
 export type ElectionOutput =
-  /** To be made durable; answered by `persisted` or `persistFailed` with `seq`, in order. */
-  | { readonly type: 'persist'; readonly seq: number; readonly record: VoteRecord }
+  | PersistOutput
   | { readonly type: 'send'; readonly to: MemberId; readonly message: RingMessage }
   | { readonly type: 'elected'; readonly term: number }
   /** This node led, and does no more. */
@@ -50,67 +45,46 @@ export interface ElectionComponents {
   readonly quorumMs: () => number | undefined;
 }
 
-/** The wait after a lost candidacy doubles at most this often. */
-const MAX_DOUBLINGS = 3;
-/** In round trips to a majority: a candidate's waits, so that whoever stands first has won before the next stands. */
-const STAGGER_TRIPS = [1, 3] as const;
-const CANDIDACY_TRIPS = [10, 20] as const;
-const RETRY_TRIPS = [2, 8] as const;
-const RESEND_TRIPS = 1.5;
-/** How far measured round trips move a wait from its usual length. */
-const LEAST_SCALE = 0.5;
-const MOST_SCALE = 8;
+const NO_VOTE: VoteRecord = { term: 0, votedFor: undefined };
+const NOTHING: readonly ElectionOutput[] = [];
 
 export class Election {
-  readonly #random: Random;
   readonly #standingOf: (member: MemberId) => Standing | undefined;
-  readonly #quorumMs: () => number | undefined;
+  readonly #waits: ElectionWaits;
   readonly #self: MemberId;
   readonly #timing: RingTiming;
   #configuration: RingConfiguration;
-  #term = 0;
-  #votedFor: MemberId | undefined;
-  #durable: VoteRecord = { term: 0, votedFor: undefined };
+  #me: RingMember | undefined;
+  readonly #ballot: Ballot<ElectionOutput>;
   readonly #recordLost: boolean;
   #role: ElectionRole = 'follower';
-  #leader: MemberId | undefined;
-  #leaderHeardMs = Number.NEGATIVE_INFINITY;
-  #leaseShownUntilMs = Number.NEGATIVE_INFINITY;
-  #grantShown = 0;
-  /** Who led before, and until which term word of others that someone leads is out of date. */
-  #formerLeader: MemberId | undefined;
-  #vacatedTerm = -1;
+  readonly #allegiance = new Allegiance();
   #resigned = false;
   #authorityReachedMs = Number.NEGATIVE_INFINITY;
   /** When to stand, as a follower; when to give up, as a candidate. Set at the first tick. */
   #deadlineMs = Number.NaN;
   #resendMs = 0;
-  #grants = new Set<string>();
-  #answered = new Set<string>();
+  readonly #tally = new Tally();
   /** Candidacies lost since the last leader; each makes the next wait longer. */
   #losses = 0;
   /** Stood back once already for another's pre-vote since the last leader. */
   #yielded = false;
-  #persistSeq = 0;
-  #persisting = new Map<number, VoteRecord>();
-  #held: { readonly seq: number; readonly output: ElectionOutput }[] = [];
   #outputs: ElectionOutput[] = [];
 
   constructor(components: ElectionComponents, options: ElectionOptions) {
-    this.#random = components.random;
     this.#standingOf = components.standingOf;
-    this.#quorumMs = components.quorumMs;
+    this.#waits = new ElectionWaits(components, options.timing);
     this.#self = options.self;
     this.#timing = options.timing;
     this.#configuration = options.configuration;
+    this.#me = findMember(options.configuration, options.self);
     this.#recordLost = options.record === 'lost';
-    if (options.record !== undefined && options.record !== 'lost') this.#durable = options.record;
-    this.#term = Math.max(this.#durable.term, this.#me?.admittedAtTerm ?? 0);
-    if (this.#durable.term === this.#term) this.#votedFor = this.#durable.votedFor;
+    const record = options.record === 'lost' ? undefined : options.record;
+    this.#ballot = new Ballot(record ?? NO_VOTE, this.#me?.admittedAtTerm ?? 0);
   }
 
   get term(): number {
-    return this.#term;
+    return this.#ballot.term;
   }
 
   get role(): ElectionRole {
@@ -118,20 +92,17 @@ export class Election {
   }
 
   get leader(): MemberId | undefined {
-    return this.#leader;
+    return this.#allegiance.leader;
   }
 
   /** Whose place is open: what is known of it must go with every request for a vote. */
   get formerLeader(): MemberId | undefined {
-    return this.#formerLeader;
+    return this.#allegiance.former;
   }
 
   /** The leader this node follows, to be passed on while the lease it was shown runs. */
   leaderShown(now: number): LeaderShown | undefined {
-    if (this.#role === 'leader' || this.#leader === undefined || now >= this.#leaseShownUntilMs)
-      return undefined;
-    const leaseMs = this.#leaseShownUntilMs - now;
-    return { member: this.#leader, term: this.#term, grant: this.#grantShown, leaseMs };
+    return this.#role === 'leader' ? undefined : this.#allegiance.toShow(now, this.term);
   }
 
   /** When `wake` is due, if nothing else happens. */
@@ -139,17 +110,19 @@ export class Election {
     if (Number.isNaN(this.#deadlineMs)) return now;
     if (this.#role === 'leader') return Number.POSITIVE_INFINITY;
     if (this.#role !== 'follower') return Math.min(this.#deadlineMs, this.#resendMs);
-    const dueMs = Math.max(this.#deadlineMs, this.#leaseShownUntilMs);
+    const dueMs = Math.max(this.#deadlineMs, this.#allegiance.leaseUntilMs);
     return this.#wouldStand(Math.max(now, dueMs)) ? dueMs : Number.POSITIVE_INFINITY;
   }
 
-  configure(now: number, configuration: RingConfiguration): ElectionOutput[] {
+  configure(now: number, configuration: RingConfiguration): readonly ElectionOutput[] {
     this.#configuration = configuration;
+    this.#me = findMember(configuration, this.#self);
     const admittedAtTerm = this.#me?.admittedAtTerm ?? 0;
-    if (admittedAtTerm > this.#term) this.#adoptTerm(now, admittedAtTerm);
-    if (this.#role === 'leader' && !this.#isVoter) this.#follow(now);
-    if (this.#leader !== undefined && findMember(configuration, this.#leader) === undefined)
-      this.#vacate(now);
+    if (admittedAtTerm > this.term) this.#adoptTerm(now, admittedAtTerm);
+    if (this.#role !== 'follower' && !this.#isVoter) this.#follow(now);
+    if (this.leader !== undefined && findMember(configuration, this.leader) === undefined) this.#vacate(now);
+    this.#tally.recount(configuration);
+    this.#concludeRound(now);
     return this.#take();
   }
 
@@ -158,13 +131,12 @@ export class Election {
     this.#authorityReachedMs = reachable ? now : Number.NEGATIVE_INFINITY;
   }
 
-  wake(now: number): ElectionOutput[] {
-    if (Number.isNaN(this.#deadlineMs))
-      this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+  wake(now: number): readonly ElectionOutput[] {
+    if (Number.isNaN(this.#deadlineMs)) this.#deadlineMs = now + this.#waits.timeoutMs();
     this.#noticeDeadLeader(now);
     switch (this.#role) {
       case 'follower':
-        if (now >= this.#deadlineMs && now >= this.#leaseShownUntilMs && this.#wouldStand(now))
+        if (now >= this.#deadlineMs && now >= this.#allegiance.leaseUntilMs && this.#wouldStand(now))
           this.#stand(now);
         break;
       case 'pre-candidate':
@@ -177,15 +149,17 @@ export class Election {
   }
 
   /** What every message of `from` shows: its term, and who leads as far as it knows. */
-  hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leader'>): ElectionOutput[] {
+  hear(now: number, from: MemberId, shown: Pick<Envelope, 'term' | 'leader'>): readonly ElectionOutput[] {
     const { leader, term } = shown;
     const itself = sameMember(leader?.member, from);
-    if (!itself && term >= this.#term && sameMember(from, this.#leader)) this.#vacate(now);
-    if (leader === undefined || leader.term < this.#term || this.#voter(leader.member) === undefined)
+    if (!itself && term >= this.term && sameMember(from, this.leader)) this.#vacate(now);
+    if (leader === undefined || leader.term < this.term || this.#voter(leader.member) === undefined)
       return this.#take();
     // Word of a dead leader, its own too, was on its way when it died. One that lives refutes its death first.
-    if (this.#isGone(leader.member) || (!itself && !this.#isNews(leader))) return this.#take();
-    if (leader.term > this.#term) this.#adoptTerm(now, leader.term);
+    if (this.#isGone(leader.member)) return this.#take();
+    const isOwn = sameMember(leader.member, this.#self);
+    if (!itself && (isOwn || !this.#allegiance.isNews(leader, this.term))) return this.#take();
+    if (leader.term > this.term) this.#adoptTerm(now, leader.term);
     // Two cannot be elected in one term; if a broken ring does it, the lease decides, not a heartbeat.
     if (this.#role !== 'leader') this.#followLeader(now, leader, itself);
     return this.#take();
@@ -197,7 +171,7 @@ export class Election {
       case 'pre-vote': {
         this.#yieldTo(now, from, message.round);
         const granted =
-          message.round > this.#term && this.#wouldVote(now, from, message.round, sender.version);
+          message.round > this.term && this.#wouldVote(now, from, message.round, sender.version);
         this.#answer(from, 'pre-vote-answer', message.round, granted);
         break;
       }
@@ -215,44 +189,33 @@ export class Election {
     return this.#take();
   }
 
-  persisted(now: number, seq: number): ElectionOutput[] {
-    const record = this.#persisting.get(seq);
-    if (record === undefined) return [];
-    this.#persisting.delete(seq);
-    this.#durable = record;
-    const ready = this.#held.filter((held) => held.seq <= seq);
-    this.#held = this.#held.filter((held) => held.seq > seq);
-    for (const { output } of ready) this.#outputs.push(output);
-    if (this.#role === 'candidate' && record.term === this.#term) this.#count(now, this.#self);
+  persisted(now: number, seq: number): readonly ElectionOutput[] {
+    const persisted = this.#ballot.persisted(seq);
+    if (persisted === undefined) return NOTHING;
+    for (const output of persisted.ready) this.#outputs.push(output);
+    if (this.#role === 'candidate' && persisted.record.term === this.term) this.#count(now, this.#self);
     return this.#take();
   }
 
-  /** Nothing of what was held back for `seq` may be said any more. The vote stays given, for safety. */
-  persistFailed(now: number, seq: number, detail: string): ElectionOutput[] {
-    const record = this.#persisting.get(seq);
-    if (record === undefined) return [];
-    this.#persisting.delete(seq);
-    this.#held = this.#held.filter((held) => held.seq > seq);
+  persistFailed(now: number, seq: number, detail: string): readonly ElectionOutput[] {
+    const record = this.#ballot.persistFailed(seq);
+    if (record === undefined) return NOTHING;
     this.#outputs.push({ type: 'event', event: { type: 'vote-not-saved', term: record.term, detail } });
-    if (this.#role === 'candidate') this.#follow(now, this.#timing.electionTimeoutMs);
+    if (this.#role === 'candidate') this.#follow(now);
     return this.#take();
   }
 
   /** Leads no more and stands for nothing; `term` is a higher one learnt from the authority, if any. */
-  stepDown(now: number, term = 0): ElectionOutput[] {
-    if (term > this.#term) this.#adoptTerm(now, term);
+  stepDown(now: number, term = 0): readonly ElectionOutput[] {
+    if (term > this.term) this.#adoptTerm(now, term);
     else this.#follow(now);
     return this.#take();
   }
 
   /** Leads no more and never stands again, but votes on. */
-  resign(now: number): ElectionOutput[] {
+  resign(now: number): readonly ElectionOutput[] {
     this.#resigned = true;
     return this.stepDown(now);
-  }
-
-  get #me(): RingMember | undefined {
-    return findMember(this.#configuration, this.#self);
   }
 
   get #isVoter(): boolean {
@@ -266,8 +229,8 @@ export class Election {
 
   /** Proof of death ends the leader's claim to be waited for. */
   #noticeDeadLeader(now: number): void {
-    if (this.#role === 'leader' || this.#leader === undefined) return;
-    if (this.#isGone(this.#leader)) this.#vacate(now);
+    if (this.#role === 'leader' || this.leader === undefined) return;
+    if (this.#isGone(this.leader)) this.#vacate(now);
   }
 
   /** Known for certain, and not by silence, to be here no more. */
@@ -276,87 +239,73 @@ export class Election {
     return standing === 'dead' || standing === 'left';
   }
 
-  /** What is passed on of a leader ends with its lease, which a later word of the same grant does not lengthen. */
-  #isNews({ member, term, grant, leaseMs }: LeaderShown): boolean {
-    if (leaseMs <= 0 || term <= this.#vacatedTerm || sameMember(member, this.#self)) return false;
-    return term > this.#term || this.#leader === undefined || grant > this.#grantShown;
-  }
-
-  #followLeader(now: number, { member, grant, leaseMs }: LeaderShown, heard: boolean): void {
+  #followLeader(now: number, shown: LeaderShown, itself: boolean): void {
     this.#role = 'follower';
-    this.#setLeader(member);
-    if (heard) this.#leaderHeardMs = now;
-    this.#leaseShownUntilMs = now + leaseMs;
-    this.#grantShown = grant;
-    this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
+    this.#setLeader(shown.member);
+    this.#allegiance.shown(now, shown, itself);
+    this.#deadlineMs = now + this.#waits.timeoutMs();
     this.#startAfresh();
   }
 
   /** The leadership is known to be open: elect soon, with a small stagger against split votes. */
   #vacate(now: number): void {
-    this.#formerLeader = this.#leader;
-    this.#vacatedTerm = this.#term;
+    this.#allegiance.end(this.term);
     this.#setLeader(undefined);
-    this.#leaseShownUntilMs = Number.NEGATIVE_INFINITY;
-    this.#leaderHeardMs = Number.NEGATIVE_INFINITY;
     this.#startAfresh();
-    if (this.#role === 'follower')
-      this.#deadlineMs = now + this.#between(this.#scaled(this.#timing.staggerMs, STAGGER_TRIPS));
+    if (this.#role === 'follower') this.#deadlineMs = now + this.#waits.staggerMs();
   }
 
   /** Whether this node is one to stand at all, when its time has come. */
   #wouldStand(now: number): boolean {
     if (!this.#isVoter || this.#resigned) return false;
     if (now - this.#authorityReachedMs > this.#timing.authorityFreshMs) return false;
-    return this.#leader === undefined || this.#standingOf(this.#leader) !== 'alive';
+    return this.leader === undefined || this.#standingOf(this.leader) !== 'alive';
   }
 
   /** The leader goes and has chosen this node: nobody else stands at this moment, so no pre-vote is needed. */
   #standNow(now: number, from: MemberId, round: number): void {
-    if (!sameMember(from, this.#leader) && !sameMember(from, this.#formerLeader)) return;
-    if (round <= this.#term || this.#role === 'leader') return;
-    if (this.#leader !== undefined) this.#vacate(now);
+    if (!sameMember(from, this.leader) && !sameMember(from, this.formerLeader)) return;
+    if (round <= this.term || this.#role === 'leader') return;
+    if (this.leader !== undefined) this.#vacate(now);
     if (!this.#wouldStand(now)) return;
-    if (round > this.#term + 1) this.#adoptTerm(now, round - 1);
+    if (round > this.term + 1) this.#adoptTerm(now, round - 1);
     this.#campaign(now);
   }
 
   #stand(now: number): void {
     this.#role = 'pre-candidate';
-    this.#fact({ type: 'election-started', term: this.#term + 1, phase: 'pre-vote' });
+    this.#fact({ type: 'election-started', term: this.term + 1, phase: 'pre-vote' });
     this.#startRound(now);
     this.#count(now, this.#self);
   }
 
   #campaign(now: number): void {
-    this.#term += 1;
-    this.#votedFor = this.#self;
+    this.#ballot.enter(this.term + 1);
     this.#role = 'candidate';
     this.#setLeader(undefined);
-    this.#persist();
-    this.#fact({ type: 'election-started', term: this.#term, phase: 'vote' });
+    this.#outputs.push(this.#ballot.vote(this.#self));
+    this.#fact({ type: 'election-started', term: this.term, phase: 'vote' });
     // Its own vote counts once it is durable, as the others' do.
     this.#startRound(now);
   }
 
   #startRound(now: number): void {
-    this.#grants = new Set();
-    this.#answered = new Set([formatMember(this.#self)]);
-    this.#deadlineMs = now + this.#between(this.#scaled(this.#timing.candidacyMs, CANDIDACY_TRIPS));
+    this.#tally.begin(this.#self);
+    this.#deadlineMs = now + this.#waits.candidacyMs();
     this.#askForVotes(now);
   }
 
   #askForVotes(now: number): void {
-    const { resendMs } = this.#timing;
-    this.#resendMs = now + this.#scaled([resendMs, resendMs], [RESEND_TRIPS, RESEND_TRIPS])[0];
+    this.#resendMs = now + this.#waits.resendMs();
     const message: RingMessage =
       this.#role === 'candidate'
-        ? { kind: 'vote', round: this.#term }
-        : { kind: 'pre-vote', round: this.#term + 1 };
+        ? { kind: 'vote', round: this.term }
+        : { kind: 'pre-vote', round: this.term + 1 };
     for (const member of this.#configuration.members) {
-      if (!member.voter || this.#answered.has(formatMember(member))) continue;
+      if (!member.voter || this.#tally.hasAnswered(member)) continue;
       const standing = this.#standingOf(member);
-      if (standing !== undefined && !isDead(standing)) this.#send(member, message);
+      if (standing !== undefined && !isDead(standing))
+        this.#send({ slot: member.slot, generation: member.generation }, message);
     }
   }
 
@@ -366,34 +315,24 @@ export class Election {
     if (me === undefined || !this.#isVoter || round <= me.admittedAtTerm) return false;
     // A candidate with an older configuration may count voters that are no more.
     if (this.#voter(candidate) === undefined || version < this.#configuration.version) return false;
-    return !this.#sticks(now);
-  }
-
-  #sticks(now: number): boolean {
-    if (this.#role === 'leader' || now < this.#leaseShownUntilMs) return true;
-    return this.#leader !== undefined && now - this.#leaderHeardMs < this.#timing.electionTimeoutMs[0];
+    return this.#role !== 'leader' && !this.#allegiance.holds(now, this.#timing.electionTimeoutMs[0]);
   }
 
   #voteRequested(now: number, candidate: MemberId, round: number, version: number): void {
-    const unvoted = this.#votedFor === undefined && round === this.#term;
-    if ((round > this.#term || unvoted) && this.#wouldVote(now, candidate, round, version)) {
+    const unvoted = this.#ballot.votedFor === undefined && round === this.term;
+    if ((round > this.term || unvoted) && this.#wouldVote(now, candidate, round, version)) {
       this.#adoptTerm(now, round);
-      this.#votedFor = candidate;
-      this.#deadlineMs = now + this.#between(this.#timing.electionTimeoutMs);
-      this.#persist();
+      this.#deadlineMs = now + this.#waits.timeoutMs();
+      this.#outputs.push(this.#ballot.vote(candidate));
       this.#fact({ type: 'vote-granted', term: round, candidate });
       this.#answer(candidate, 'vote-answer', round, true);
       return;
     }
     // The same question again, its answer having been lost: say again what disk says.
-    const again = round === this.#term && sameMember(candidate, this.#votedFor) && this.#role === 'follower';
-    if (again && !this.#isDurable) this.#persist();
+    const again =
+      round === this.term && sameMember(candidate, this.#ballot.votedFor) && this.#role === 'follower';
+    if (again && !this.#ballot.isSaved) this.#outputs.push(this.#ballot.persist());
     this.#answer(candidate, 'vote-answer', round, again);
-  }
-
-  get #isDurable(): boolean {
-    if (this.#persisting.size > 0) return true;
-    return this.#durable.term === this.#term && sameMember(this.#durable.votedFor, this.#votedFor);
   }
 
   #answerReceived(
@@ -404,23 +343,19 @@ export class Election {
   ): void {
     const preVote = answer.kind === 'pre-vote-answer';
     const expected: ElectionRole = preVote ? 'pre-candidate' : 'candidate';
-    const round = preVote ? this.#term + 1 : this.#term;
+    const round = preVote ? this.term + 1 : this.term;
     if (this.#role !== expected || answer.round !== round || this.#voter(from) === undefined) return;
-    this.#answered.add(formatMember(from));
+    this.#tally.answered(from);
     if (answer.granted) this.#count(now, from);
-    else if (senderTerm > this.#term) this.#adoptTerm(now, senderTerm);
+    else if (senderTerm > this.term) this.#adoptTerm(now, senderTerm);
   }
 
-  /** Whether those who granted, and those alive who have not answered yet, would make a majority. */
   #canStillWin(): boolean {
-    const possible = this.#configuration.members.filter((member) => {
-      if (!member.voter) return false;
-      const key = formatMember(member);
+    return this.#tally.canReachMajority(this.#configuration, (voter) => {
       // Its own vote, when not counted yet, is still being persisted.
-      if (this.#grants.has(key) || sameMember(member, this.#self)) return true;
-      return !this.#answered.has(key) && !isDead(this.#standingOf(member) ?? 'dead');
+      if (sameMember(voter, this.#self)) return true;
+      return !this.#tally.hasAnswered(voter) && !isDead(this.#standingOf(voter) ?? 'dead');
     });
-    return possible.length >= majorityOf(this.#configuration);
   }
 
   /**
@@ -429,21 +364,19 @@ export class Election {
    * the other may be asking without being able to hear.
    */
   #yieldTo(now: number, other: MemberId, round: number): void {
-    if (this.#yielded || round !== this.#term + 1 || this.#voter(other) === undefined) return;
+    if (this.#yielded || round !== this.term + 1 || this.#voter(other) === undefined) return;
     const standsLater = this.#role === 'pre-candidate' && other.slot < this.#self.slot;
     if (!standsLater && this.#role !== 'follower') return;
     this.#yielded = true;
     const deadlineMs = this.#deadlineMs;
-    this.#follow(now, this.#scaled(this.#timing.retryMs, RETRY_TRIPS));
+    this.#follow(now, this.#waits.retryMs());
     if (!standsLater) this.#deadlineMs = Math.max(deadlineMs, this.#deadlineMs);
   }
 
   /** A candidacy has failed: waits longer from time to time, so that a ring without a majority is quiet. */
   #lose(now: number): void {
-    const [least, most] = this.#scaled(this.#timing.retryMs, RETRY_TRIPS);
-    const factor = 2 ** Math.min(this.#losses, MAX_DOUBLINGS);
     this.#losses += 1;
-    this.#follow(now, [least * factor, most * factor]);
+    this.#follow(now, this.#waits.retryMs(this.#losses - 1));
   }
 
   #startAfresh(): void {
@@ -452,43 +385,38 @@ export class Election {
   }
 
   #count(now: number, voter: MemberId): void {
-    this.#grants.add(formatMember(voter));
-    if (this.#grants.size < majorityOf(this.#configuration)) return;
+    this.#tally.granted(voter);
+    this.#concludeRound(now);
+  }
+
+  #concludeRound(now: number): void {
+    if (!this.#tally.isMajority(this.#configuration)) return;
     if (this.#role === 'pre-candidate') this.#campaign(now);
     else if (this.#role === 'candidate') {
       this.#role = 'leader';
       this.#setLeader(this.#self);
-      this.#fact({ type: 'elected', term: this.#term });
-      this.#outputs.push({ type: 'elected', term: this.#term });
+      this.#fact({ type: 'elected', term: this.term });
+      this.#outputs.push({ type: 'elected', term: this.term });
     }
   }
 
   #adoptTerm(now: number, term: number): void {
-    this.#follow(now, this.#scaled(this.#timing.retryMs, RETRY_TRIPS));
-    this.#term = term;
-    this.#votedFor = undefined;
+    this.#follow(now, this.#waits.retryMs());
+    this.#ballot.enter(term);
   }
 
-  #follow(now: number, wait: readonly [number, number] = this.#timing.electionTimeoutMs): void {
+  #follow(now: number, waitMs = this.#waits.timeoutMs()): void {
     if (this.#role === 'leader') {
-      this.#outputs.push({ type: 'deposed', term: this.#term });
+      this.#outputs.push({ type: 'deposed', term: this.term });
       this.#setLeader(undefined);
     }
     this.#role = 'follower';
-    this.#deadlineMs = now + this.#between(wait);
+    this.#deadlineMs = now + waitMs;
   }
 
   #setLeader(leader: MemberId | undefined): void {
-    if (leader === this.#leader || sameMember(leader, this.#leader)) return;
-    this.#leader = leader;
-    this.#outputs.push({ type: 'event', event: { type: 'leader-changed', term: this.#term, leader } });
-  }
-
-  #persist(): void {
-    this.#persistSeq += 1;
-    const record = { term: this.#term, votedFor: this.#votedFor };
-    this.#persisting.set(this.#persistSeq, record);
-    this.#outputs.push({ type: 'persist', seq: this.#persistSeq, record });
+    if (this.#allegiance.becomes(leader))
+      this.#outputs.push({ type: 'event', event: { type: 'leader-changed', term: this.term, leader } });
   }
 
   #answer(to: MemberId, kind: 'pre-vote-answer' | 'vote-answer', round: number, granted: boolean): void {
@@ -505,25 +433,12 @@ export class Election {
 
   /** At once, or after what is being persisted. */
   #say(output: ElectionOutput): void {
-    if (this.#persisting.size === 0) this.#outputs.push(output);
-    else this.#held.push({ seq: this.#persistSeq, output });
+    if (!this.#ballot.holds(output)) this.#outputs.push(output);
   }
 
-  /** So many round trips to a majority, or the usual wait while these are not known. */
-  #scaled(usual: readonly [number, number], trips: readonly [number, number]): readonly [number, number] {
-    const tripMs = this.#quorumMs();
-    if (tripMs === undefined) return usual;
-    const scale = (usualMs: number, count: number) =>
-      Math.min(MOST_SCALE * usualMs, Math.max(LEAST_SCALE * usualMs, count * tripMs));
-    return [scale(usual[0], trips[0]), scale(usual[1], trips[1])];
-  }
-
-  #between([least, most]: readonly [number, number]): number {
-    return least + this.#random.float() * (most - least);
-  }
-
-  #take(): ElectionOutput[] {
+  #take(): readonly ElectionOutput[] {
     const outputs = this.#outputs;
+    if (outputs.length === 0) return NOTHING;
     this.#outputs = [];
     return outputs;
   }

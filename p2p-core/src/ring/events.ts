@@ -1,4 +1,5 @@
 /** What the ring tells its owner: facts for the journal, each with its place in the order of all nodes' events. */
+import type { StandingChange } from './detector.ts';
 import type { DeathCause, MemberId } from './member.ts';
 
 export type RingFact =
@@ -51,3 +52,26 @@ export type RingFact =
 
 /** `atMs` is this node's monotonic clock. */
 export type RingEvent = RingFact & { readonly lamport: number; readonly atMs: number };
+
+/** `evidence`: what it was, where this node saw it itself. */
+export function factOf(change: StandingChange, evidence: string | undefined): RingFact {
+  const { member, incarnation, standing, silentMs, confirmations } = change;
+  switch (standing) {
+    case 'alive':
+      return { type: 'member-refuted', member, incarnation };
+    case 'suspect':
+      return { type: 'member-suspected', member };
+    case 'left':
+      return { type: 'member-left', member };
+    case 'dead':
+      return { type: 'member-dead', member, cause: 'evidence', ...(evidence && { detail: evidence }) };
+    case 'silent':
+      return {
+        type: 'member-dead',
+        member,
+        cause: 'silence',
+        ...(silentMs === undefined ? {} : { silentMs }),
+        ...(confirmations === undefined ? {} : { confirmations }),
+      };
+  }
+}

@@ -38,6 +38,7 @@ export interface HealerOutput {
 /** Beyond this many deaths the rest waits until the report has shrunk. */
 const MAX_CASES = 4_096;
 const MAX_IN_FLIGHT = 16;
+const NOTHING: readonly HealerOutput[] = [];
 
 interface Case {
   death: SlotDeath;
@@ -80,8 +81,8 @@ export class Healer {
   }
 
   /** `deaths` is the whole truth of now: a death no longer in it is forgotten. */
-  wake(now: number, deaths: Iterable<SlotDeath>): HealerOutput[] {
-    if (this.#term === undefined) return [];
+  wake(now: number, deaths: readonly SlotDeath[]): readonly HealerOutput[] {
+    if (this.#term === undefined || (this.#cases.size === 0 && deaths.length === 0)) return NOTHING;
     this.#takeUp(now, deaths);
     const outputs: HealerOutput[] = [];
     for (const item of this.#cases.values()) {
@@ -110,7 +111,7 @@ export class Healer {
     return undefined;
   }
 
-  #takeUp(now: number, deaths: Iterable<SlotDeath>): void {
+  #takeUp(now: number, deaths: readonly SlotDeath[]): void {
     const present = new Set<string>();
     for (const death of deaths) {
       present.add(death.slot);

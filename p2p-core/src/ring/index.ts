@@ -10,7 +10,7 @@ export type { RingEvent, RingFact } from './events.ts';
 export type { RedeploymentAnswer, RedeploymentRequest, SlotDeath } from './healer.ts';
 export { LamportClock } from './lamport.ts';
 export type { LeaseAnswer } from './leadership.ts';
-export type { DropCause, RingMemberStatus, RingStatus } from './machine.ts';
 export type { DeathCause, MemberId, MemberState } from './member.ts';
 export { type Authority, createRing, type Ring, type RingComponents, type RingOptions } from './ring.ts';
+export type { DropCause, RingMemberStatus, RingStatus } from './step.ts';
 export { DEFAULT_TIMING, type RingTiming } from './timing.ts';

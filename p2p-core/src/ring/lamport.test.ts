@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { LamportClock, ReplayWindow } from './lamport.ts';
 
@@ -20,4 +21,21 @@ it('a replay window takes each stamp once, in any order within its size', () => 
     expect(window.accept(stamp).fresh).toBe(true);
   expect(window.accept(4).fresh).toBe(false);
   expect(window.accept(0).fresh).toBe(false);
+});
+
+it('a replay window remembers the stamps that came last, whatever their order', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: 400 }), { minLength: 300, maxLength: 600 }), (stamps) => {
+      const window = new ReplayWindow();
+      const taken: number[] = [];
+      for (const [index, drift] of stamps.entries()) {
+        const stamp = index + drift;
+        const forgotten = taken.slice(0, -ReplayWindow.size);
+        const fresh = stamp > Math.max(0, ...forgotten) && !taken.includes(stamp);
+        const newest = fresh && stamp > Math.max(0, ...taken);
+        expect(window.accept(stamp)).toEqual({ fresh, newest });
+        if (fresh) taken.push(stamp);
+      }
+    }),
+  );
 });

@@ -27,27 +27,37 @@ export class LamportClock {
   }
 }
 
+export interface Acceptance {
+  readonly fresh: boolean;
+  readonly newest: boolean;
+}
+
+const SEEN: Acceptance = { fresh: false, newest: false };
+const LATE: Acceptance = { fresh: true, newest: false };
+const NEWEST: Acceptance = { fresh: true, newest: true };
+
 /**
  * Accepts each stamp of one sender once: a replayed or doubled datagram is told from a reordered one. It
  * remembers the last stamps accepted and takes nothing at or below those it has forgotten.
  */
 export class ReplayWindow {
   static readonly size = 128;
-  readonly #recent = new Set<number>();
+  /** In the order of their coming; once full, the oldest at `#next`. */
+  readonly #recent: number[] = [];
+  #next = 0;
   #floor = 0;
   #newest = 0;
 
   /** Whether `stamp` was not seen before; `newest` tells if it is also the latest yet. */
-  accept(stamp: number): { fresh: boolean; newest: boolean } {
-    if (stamp <= this.#floor || this.#recent.has(stamp)) return { fresh: false, newest: false };
-    this.#recent.add(stamp);
-    if (this.#recent.size > ReplayWindow.size) {
-      const [oldest] = this.#recent;
-      this.#recent.delete(oldest!);
-      this.#floor = Math.max(this.#floor, oldest!);
-    }
+  accept(stamp: number): Acceptance {
     const newest = stamp > this.#newest;
-    if (newest) this.#newest = stamp;
-    return { fresh: true, newest };
+    if (!newest && (stamp <= this.#floor || this.#recent.includes(stamp))) return SEEN;
+    const oldest = this.#recent[this.#next];
+    if (oldest !== undefined && oldest > this.#floor) this.#floor = oldest;
+    this.#recent[this.#next] = stamp;
+    this.#next = (this.#next + 1) % ReplayWindow.size;
+    if (!newest) return LATE;
+    this.#newest = stamp;
+    return NEWEST;
   }
 }

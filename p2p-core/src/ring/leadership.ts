@@ -27,6 +27,7 @@ export type LeadershipOutput =
 
 const USED_SHARE = 0.8;
 const RENEW_SHARE = 1 / 3;
+const NOTHING: readonly LeadershipOutput[] = [];
 
 interface Tenure {
   readonly term: number;
@@ -79,7 +80,7 @@ export class Leadership {
     return inFlight === undefined ? Math.min(endMs, nextAskMs) : endMs;
   }
 
-  elected(now: number, term: number): LeadershipOutput[] {
+  elected(now: number, term: number): readonly LeadershipOutput[] {
     this.#tenure = {
       term,
       sinceMs: now,
@@ -97,25 +98,25 @@ export class Leadership {
     this.#tenure = undefined;
   }
 
-  wake(now: number): LeadershipOutput[] {
+  wake(now: number): readonly LeadershipOutput[] {
     const tenure = this.#tenure;
-    if (tenure === undefined) return [];
+    if (tenure === undefined) return NOTHING;
     if (tenure.grant !== undefined && !this.mayAct(now)) {
       return this.#end(tenure, 'the lease could not be renewed in time');
     }
     if (tenure.grant === undefined && now >= tenure.sinceMs + this.#timing.acquirePatienceMs) {
       return this.#end(tenure, 'the control API could not be reached');
     }
-    if (tenure.inFlight !== undefined || now < tenure.nextAskMs) return [];
+    if (tenure.inFlight !== undefined || now < tenure.nextAskMs) return NOTHING;
     this.#request += 1;
     tenure.inFlight = { request: this.#request, sentMs: now };
     return [{ type: 'lease', method: tenure.method, term: tenure.term, request: this.#request }];
   }
 
   /** `answer` undefined: the authority could not be reached, or did not answer in time. */
-  answered(now: number, request: number, answer: LeaseAnswer | undefined): LeadershipOutput[] {
+  answered(now: number, request: number, answer: LeaseAnswer | undefined): readonly LeadershipOutput[] {
     const tenure = this.#tenure;
-    if (tenure === undefined || tenure.inFlight?.request !== request) return [];
+    if (tenure === undefined || tenure.inFlight?.request !== request) return NOTHING;
     const { sentMs } = tenure.inFlight;
     tenure.inFlight = undefined;
     if (answer === undefined) {
@@ -130,7 +131,7 @@ export class Leadership {
       tenure.method = 'renew';
       tenure.nextAskMs = sentMs + answer.durationMs * RENEW_SHARE;
       if (!this.mayAct(now)) return this.#end(tenure, 'the grant came too late to be used');
-      return first ? [{ type: 'granted', term: tenure.term, durationMs: answer.durationMs }] : [];
+      return first ? [{ type: 'granted', term: tenure.term, durationMs: answer.durationMs }] : NOTHING;
     }
     if (tenure.method === 'acquire' && tenure.outcomeUnknown && answer.term === tenure.term) {
       // Perhaps the unanswered acquisition came through: only its holder can renew it.
@@ -142,7 +143,7 @@ export class Leadership {
     return [{ type: 'refused', term: tenure.term, currentTerm: answer.term }];
   }
 
-  #end(tenure: Tenure, reason: string): LeadershipOutput[] {
+  #end(tenure: Tenure, reason: string): readonly LeadershipOutput[] {
     this.#tenure = undefined;
     return [{ type: 'lost', term: tenure.term, reason }];
   }

@@ -6,7 +6,8 @@
  * sees it, moves the election; winning that asks for the lease; holding the lease sets the healer to work;
  * and every loss on the way stops all that follows from it.
  */
-import type { Address, Random } from '../host/index.ts';
+import type { Random } from '../host/index.ts';
+import type { VoteRecord } from './ballot.ts';
 import {
   checkConfiguration,
   findMember,
@@ -15,55 +16,19 @@ import {
   type RingConfiguration,
   replacesConfiguration,
 } from './configuration.ts';
-import { Detector, type DetectorOutput } from './detector.ts';
-import { Election, type ElectionOutput, type ElectionRole, type VoteRecord } from './election.ts';
-import type { RingEvent, RingFact } from './events.ts';
-import { Healer, type RedeploymentAnswer, type RedeploymentRequest, type SlotDeath } from './healer.ts';
-import { LamportClock, ReplayWindow } from './lamport.ts';
-import { Leadership, type LeadershipOutput, type LeaseAnswer } from './leadership.ts';
-import {
-  type Claim,
-  type DeathCause,
-  formatMember,
-  type MemberId,
-  type MemberState,
-  sameMember,
-  stateOf,
-} from './member.ts';
-import type { DropReason, Envelope, LeaderShown, RingMessage } from './messages.ts';
+import { Correspondents } from './correspondents.ts';
+import { Deaths } from './deaths.ts';
+import { Detector, type DetectorOutput, type StandingChange } from './detector.ts';
+import { Election, type ElectionOutput } from './election.ts';
+import { factOf, type RingFact } from './events.ts';
+import { Healer, type RedeploymentAnswer } from './healer.ts';
+import { LamportClock } from './lamport.ts';
+import { Leadership, type LeadershipOutput } from './leadership.ts';
+import { type Claim, type MemberId, sameMember, stateOf } from './member.ts';
+import type { Envelope, LeaderShown, RingMessage } from './messages.ts';
+import type { DropCause, RingInput, RingOutput, RingStatus } from './step.ts';
 import type { RingTiming } from './timing.ts';
-
-export type RingInput =
-  /** To be told at `nextDueMs`. */
-  | { readonly type: 'wake' }
-  /** An authentic datagram. */
-  | { readonly type: 'received'; readonly envelope: Envelope }
-  | { readonly type: 'persisted'; readonly seq: number }
-  | { readonly type: 'persist-failed'; readonly seq: number; readonly detail: string }
-  /** `answer` undefined: the authority could not be reached. */
-  | { readonly type: 'lease-answered'; readonly request: number; readonly answer: LeaseAnswer | undefined }
-  | {
-      readonly type: 'redeployment-answered';
-      readonly request: number;
-      readonly answer: RedeploymentAnswer | undefined;
-    }
-  | { readonly type: 'connection-refused'; readonly member: MemberId; readonly startedMs: number }
-  | { readonly type: 'death-observed'; readonly member: MemberId; readonly evidence: string }
-  /** All slots outside the ring that are known dead or silent now. */
-  | { readonly type: 'slot-deaths'; readonly deaths: readonly SlotDeath[] }
-  | { readonly type: 'authority-reachable'; readonly reachable: boolean }
-  | { readonly type: 'configure'; readonly configuration: RingConfiguration }
-  | { readonly type: 'leave' };
-
-export type RingOutput =
-  | { readonly type: 'send'; readonly address: Address; readonly envelope: Envelope }
-  | { readonly type: 'connect'; readonly member: MemberId; readonly address: Address }
-  | Extract<ElectionOutput, { type: 'persist' }>
-  | Extract<LeadershipOutput, { type: 'lease' }>
-  | { readonly type: 'redeploy'; readonly request: number; readonly redeployment: RedeploymentRequest }
-  /** What `leave` began is over. */
-  | { readonly type: 'gone' }
-  | { readonly type: 'event'; readonly event: RingEvent };
+import { chooseSuccessor, Transfer } from './transfer.ts';
 
 export interface RingMachineOptions {
   readonly self: MemberId;
@@ -74,48 +39,10 @@ export interface RingMachineOptions {
   readonly connectForEvidence: boolean;
 }
 
-export interface RingMemberStatus {
-  readonly member: MemberId;
-  readonly state: MemberState;
-  readonly incarnation: number;
-}
-
-export interface RingStatus {
-  readonly self: MemberId;
-  readonly term: number;
-  readonly role: ElectionRole;
-  readonly leader: MemberId | undefined;
-  /** This node leads, and its lease lets it act now. */
-  readonly leading: boolean;
-  readonly configurationVersion: number;
-  /** The others in ring order. */
-  readonly members: readonly RingMemberStatus[];
-  readonly lamport: number;
-  /** Datagrams not acted on, by reason. */
-  readonly dropped: Readonly<Record<DropCause, number>>;
-}
-
-export type DropCause = DropReason | 'unknown-member' | 'old-generation' | 'not-for-us' | 'replayed';
-
-/** What is remembered of a member's datagrams. */
-interface Correspondent {
-  readonly generation: number;
-  readonly window: ReplayWindow;
-  /** Of the configuration that it had adopted when it was heard last. */
-  version: number;
-}
-
-/** A leader that leaves, until another leads. */
-interface Transfer {
-  readonly to: MemberId;
-  readonly round: number;
-  readonly untilMs: number;
-  nextMs: number;
-}
-
 /** Of the probe interval: who is woken later than this was away. */
 const AWAY_SHARE = 1 / 2;
 const LEAST_SLEEP_MS = 1;
+const NOTHING: readonly RingOutput[] = [];
 
 export class RingMachine {
   readonly #self: MemberId;
@@ -125,24 +52,15 @@ export class RingMachine {
   readonly #healer: Healer;
   readonly #lamport: LamportClock;
   readonly #timing: RingTiming;
-  /** By slot. */
-  readonly #correspondents = new Map<string, Correspondent>();
-  readonly #evidence = new Map<string, string>();
-  readonly #dropped: Record<DropCause, number> = {
-    'too-long': 0,
-    'wrong-key': 0,
-    malformed: 0,
-    'unknown-member': 0,
-    'old-generation': 0,
-    'not-for-us': 0,
-    replayed: 0,
-  };
+  readonly #correspondents: Correspondents;
+  readonly #deaths: Deaths;
   #configuration: RingConfiguration;
-  #slotDeaths: readonly SlotDeath[] = [];
-  #slotDeathsMs = 0;
   #transfer: Transfer | undefined;
   #left = false;
   #dueMs = Number.POSITIVE_INFINITY;
+  /** Of its own slot, until told of; and whether it is one of the members itself. */
+  #successorGeneration: number | undefined;
+  #isMember = false;
   #over = false;
   #recordLossTold: boolean;
   #outputs: RingOutput[] = [];
@@ -152,6 +70,9 @@ export class RingMachine {
     this.#lamport = components.lamport ?? new LamportClock();
     this.#self = options.self;
     this.#configuration = options.configuration;
+    this.#findOwnPlace();
+    this.#correspondents = new Correspondents(options.self, options.configuration);
+    this.#deaths = new Deaths(options.configuration);
     this.#timing = options.timing;
     this.#recordLossTold = options.record !== 'lost';
     this.#detector = new Detector(components, options);
@@ -168,8 +89,8 @@ export class RingMachine {
   }
 
   /** What is to be done, in order, after `input` happened at `now`. Throws RingError for a `configure` only. */
-  step(now: number, input: RingInput): RingOutput[] {
-    this.#noticeEnd(now);
+  step(now: number, input: RingInput): readonly RingOutput[] {
+    if (this.#successorGeneration !== undefined) this.#noticeEnd(now);
     const awayMs = now - this.#dueMs;
     if (input.type === 'configure') this.#configure(now, input.configuration);
     if (this.#takesPart) {
@@ -180,6 +101,7 @@ export class RingMachine {
     }
     this.#dueMs = this.#takesPart ? this.#nextDueMs(now) : Number.POSITIVE_INFINITY;
     const outputs = this.#outputs;
+    if (outputs.length === 0) return NOTHING;
     this.#outputs = [];
     return outputs;
   }
@@ -198,12 +120,12 @@ export class RingMachine {
         incarnation,
       })),
       lamport: this.#lamport.time,
-      dropped: { ...this.#dropped },
+      dropped: this.#correspondents.dropped,
     };
   }
 
   countDrop(reason: DropCause): void {
-    this.#dropped[reason] += 1;
+    this.#correspondents.countDrop(reason);
   }
 
   #handle(now: number, input: Exclude<RingInput, { type: 'configure' }>): void {
@@ -233,8 +155,7 @@ export class RingMachine {
         this.#deathProven(now, input.member, input.evidence);
         break;
       case 'slot-deaths':
-        this.#slotDeaths = input.deaths;
-        this.#slotDeathsMs = now;
+        this.#deaths.reported(now, input.deaths);
         break;
       case 'authority-reachable':
         this.#election.setAuthorityReachable(now, input.reachable);
@@ -246,7 +167,7 @@ export class RingMachine {
   }
 
   get #takesPart(): boolean {
-    return !this.#left && findMember(this.#configuration, this.#self) !== undefined;
+    return !this.#left && this.#isMember;
   }
 
   #nextDueMs(now: number): number {
@@ -256,7 +177,7 @@ export class RingMachine {
       this.#leadership.nextDueMs(),
     );
     if (this.#leadership.mayAct(now)) dueMs = Math.min(dueMs, this.#healer.nextDueMs());
-    if (this.#transfer !== undefined) dueMs = Math.min(dueMs, this.#transfer.nextMs, this.#transfer.untilMs);
+    if (this.#transfer !== undefined) dueMs = Math.min(dueMs, this.#transfer.nextDueMs);
     // All that was due has been done: what rounding makes due at this very instant again has time.
     return Math.max(dueMs, now + LEAST_SLEEP_MS);
   }
@@ -276,7 +197,7 @@ export class RingMachine {
     this.#doElection(now, this.#election.wake(now));
     if (this.#transfer !== undefined) this.#awaitSuccessor(now, this.#transfer);
     if (!this.#leadership.mayAct(now)) return;
-    for (const output of this.#healer.wake(now, this.#deaths(now))) {
+    for (const output of this.#healer.wake(now, this.#deaths.all(now, this.#detector.deaths(now)))) {
       const { slot, generation, term, reason, cause, silentMs } = output.redeployment;
       const silence = silentMs === undefined ? {} : { silentMs };
       this.#emit(now, { type: 'redeployment-asked', slot, generation, term, reason, cause, ...silence });
@@ -299,18 +220,14 @@ export class RingMachine {
       return;
     }
     this.#emit(now, { type: 'leader-transfer', term: round, to });
-    this.#transfer = { to, round, untilMs: now + this.#timing.transferMs, nextMs: now };
+    this.#transfer = new Transfer(now, { to, round, patienceMs: this.#timing.transferMs });
   }
 
   #awaitSuccessor(now: number, transfer: Transfer): void {
-    if (now >= transfer.untilMs || this.#election.leader !== undefined) {
-      this.#finishLeaving();
-      return;
-    }
-    if (now < transfer.nextMs) return;
-    transfer.nextMs = now + this.#detector.roundTrips.timeoutMs(transfer.to);
-    if (this.#election.term < transfer.round)
-      this.#send(now, transfer.to, { kind: 'stand-now', round: transfer.round });
+    const { to, round } = transfer;
+    if (transfer.isVain(now) || this.#election.leader !== undefined) this.#finishLeaving();
+    else if (transfer.asksNow(now, this.#detector.roundTrips.timeoutMs(to)) && this.#election.term < round)
+      this.#send(now, to, { kind: 'stand-now', round });
   }
 
   #finishLeaving(): void {
@@ -319,21 +236,16 @@ export class RingMachine {
     this.#outputs.push({ type: 'gone' });
   }
 
-  /** A voter, alive, with the newest configuration heard of, and of these the nearest. */
   #successor(): MemberId | undefined {
-    const versionOf = (member: MemberId) => this.#correspondents.get(member.slot)?.version ?? -1;
-    const farMs = Number.MAX_VALUE;
-    const distanceMs = (member: MemberId) => this.#detector.roundTrips.averageMs(member) ?? farMs;
-    const fit = this.#configuration.members.filter(
-      (member) =>
-        member.voter &&
-        !sameMember(member, this.#self) &&
-        this.#detector.knows(member) &&
-        this.#detector.standingOf(member) === 'alive',
+    const detector = this.#detector;
+    return chooseSuccessor(
+      this.#configuration.members.filter((member) => {
+        const canLead = member.voter && !sameMember(member, this.#self);
+        return canLead && detector.knows(member) && detector.standingOf(member) === 'alive';
+      }),
+      (member) => this.#correspondents.versionOf(member.slot),
+      (member) => detector.roundTrips.averageMs(member),
     );
-    fit.sort((a, b) => versionOf(b) - versionOf(a) || distanceMs(a) - distanceMs(b));
-    const best = fit[0];
-    return best && { slot: best.slot, generation: best.generation };
   }
 
   /** By when a majority has usually answered this node. */
@@ -346,73 +258,24 @@ export class RingMachine {
     return this.#detector.roundTrips.quorumMs(voters, others);
   }
 
-  /** Everything that wants a new machine: dead members of the ring, and dead slots reported from outside. */
-  *#deaths(now: number): Iterable<SlotDeath> {
-    for (const { member, cause, silentMs } of this.#detector.deaths(now)) {
-      const silence = silentMs === undefined ? {} : { silentMs };
-      yield { ...member, reason: this.#reasonOf(member, cause), cause, ...silence };
-    }
-    for (const death of this.#slotDeaths) {
-      // What members fell silent is for the ring to say. One that left and ended is dead to the ring by evidence alone.
-      const member = memberInSlot(this.#configuration, death.slot);
-      if (member !== undefined && (death.cause === 'silence' || !sameMember(member, death))) continue;
-      yield death.silentMs === undefined
-        ? death
-        : { ...death, silentMs: death.silentMs + now - this.#slotDeathsMs };
-    }
-  }
-
-  #reasonOf(member: MemberId, cause: DeathCause): string {
-    if (cause === 'silence') return 'it was silent for longer than the grace';
-    return this.#evidence.get(formatMember(member)) ?? 'another member of the ring has evidence of its death';
-  }
-
   /** `startedMs`: when the attempt began that gave the evidence; a member heard since then is not dead. */
   #deathProven(now: number, member: MemberId, evidence: string, startedMs?: number): void {
     const outputs = this.#detector.observeDeath(now, member, startedMs);
     if (outputs.length === 0) return;
-    this.#evidence.set(formatMember(member), evidence);
+    this.#deaths.proven(member, evidence);
     this.#doDetector(now, outputs);
   }
 
   #received(now: number, envelope: Envelope): void {
     const { from, message } = envelope;
-    const drop = this.#screen(envelope);
-    if (drop !== undefined) {
-      this.countDrop(drop);
-      return;
-    }
-    const correspondent = this.#correspondent(from);
-    const { fresh, newest } = correspondent.window.accept(envelope.lamport);
-    if (!fresh) {
-      this.countDrop('replayed');
-      return;
-    }
-    correspondent.version = Math.max(correspondent.version, envelope.version);
+    const accepted = this.#correspondents.accept(envelope);
+    if (accepted === undefined) return;
     this.#lamport.merge(envelope.lamport);
     this.#doDetector(now, this.#detector.heard(now, from, envelope.gossip));
     // What an overtaken message shows of the leader is out of date.
-    if (newest) this.#doElection(now, this.#election.hear(now, from, envelope));
+    if (accepted.newest) this.#doElection(now, this.#election.hear(now, from, envelope));
     this.#doDetector(now, this.#detector.receive(now, from, message));
     this.#doElection(now, this.#election.receive(now, from, message, envelope));
-  }
-
-  #screen({ from, to }: Envelope): DropCause | undefined {
-    if (!sameMember(to, this.#self)) return 'not-for-us';
-    const inSlot = memberInSlot(this.#configuration, from.slot);
-    if (inSlot === undefined || from.slot === this.#self.slot) return 'unknown-member';
-    if (from.generation < inSlot.generation) return 'old-generation';
-    return from.generation > inSlot.generation ? 'unknown-member' : undefined;
-  }
-
-  #correspondent(member: MemberId): Correspondent {
-    const { slot, generation } = member;
-    let correspondent = this.#correspondents.get(slot);
-    if (correspondent?.generation !== generation) {
-      correspondent = { generation, window: new ReplayWindow(), version: -1 };
-      this.#correspondents.set(slot, correspondent);
-    }
-    return correspondent;
   }
 
   #redeploymentAnswered(now: number, request: number, answer: RedeploymentAnswer | undefined): void {
@@ -431,24 +294,29 @@ export class RingMachine {
   #configure(now: number, next: RingConfiguration): void {
     if (!replacesConfiguration(this.#configuration, next)) return;
     this.#configuration = next;
-    const kept = new Set(next.members.map(formatMember));
-    for (const slot of this.#correspondents.keys()) {
-      if (memberInSlot(next, slot) === undefined) this.#correspondents.delete(slot);
-    }
-    for (const key of this.#evidence.keys()) if (!kept.has(key)) this.#evidence.delete(key);
+    this.#correspondents.configure(next);
+    this.#deaths.configure(next);
     this.#emit(now, { type: 'configuration-adopted', version: next.version });
     this.#detector.configure(next);
     this.#doElection(now, this.#election.configure(now, next));
-    if (findMember(next, this.#self) === undefined) this.#doElection(now, this.#election.stepDown(now));
+    this.#findOwnPlace();
+    if (!this.#isMember) this.#doElection(now, this.#election.stepDown(now));
     this.#noticeEnd(now);
+  }
+
+  #findOwnPlace(): void {
+    const generation = memberInSlot(this.#configuration, this.#self.slot)?.generation ?? 0;
+    this.#isMember = generation === this.#self.generation;
+    if (generation > this.#self.generation && !this.#over) this.#successorGeneration = generation;
   }
 
   /** A newer machine in its own slot ends this one's time, whether that is learnt at the start or later. */
   #noticeEnd(now: number): void {
-    const own = memberInSlot(this.#configuration, this.#self.slot);
-    if (this.#over || own === undefined || own.generation <= this.#self.generation) return;
+    const newGeneration = this.#successorGeneration;
+    if (newGeneration === undefined) return;
+    this.#successorGeneration = undefined;
     this.#over = true;
-    this.#emit(now, { type: 'generation-over', member: this.#self, newGeneration: own.generation });
+    this.#emit(now, { type: 'generation-over', member: this.#self, newGeneration });
   }
 
   #doDetector(now: number, outputs: readonly DetectorOutput[]): void {
@@ -459,25 +327,10 @@ export class RingMachine {
     }
   }
 
-  #standingChanged(now: number, change: Extract<DetectorOutput, { type: 'changed' }>): void {
-    const { member, incarnation, standing, silentMs, confirmations } = change;
-    if (standing === 'suspect') this.#emit(now, { type: 'member-suspected', member });
-    else if (standing === 'alive') {
-      this.#evidence.delete(formatMember(member));
-      this.#emit(now, { type: 'member-refuted', member, incarnation });
-    } else if (standing === 'left') this.#emit(now, { type: 'member-left', member });
-    else {
-      const cause: DeathCause = standing === 'dead' ? 'evidence' : 'silence';
-      const detail = standing === 'dead' ? this.#evidence.get(formatMember(member)) : undefined;
-      this.#emit(now, {
-        type: 'member-dead',
-        member,
-        cause,
-        ...(detail === undefined ? {} : { detail }),
-        ...(silentMs === undefined ? {} : { silentMs }),
-        ...(confirmations === undefined ? {} : { confirmations }),
-      });
-    }
+  #standingChanged(now: number, change: StandingChange): void {
+    const evidence = this.#deaths.evidenceOf(change.member);
+    if (change.standing === 'alive') this.#deaths.refuted(change.member);
+    this.#emit(now, factOf(change, evidence));
   }
 
   #doElection(now: number, outputs: readonly ElectionOutput[]): void {
@@ -547,7 +400,7 @@ export class RingMachine {
     const about = asks ? this.#election.formerLeader : undefined;
     const envelope: Envelope = {
       from: this.#self,
-      to: { slot: to.slot, generation: to.generation },
+      to,
       lamport: this.#lamport.tick(),
       version: this.#configuration.version,
       term: this.#election.term,

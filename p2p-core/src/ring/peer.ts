@@ -52,6 +52,26 @@ export function notSilent(peer: Peer, now: number): void {
   peer.known = true;
 }
 
+/** It has refuted the silence that this node remembers, which must not count when the next one begins. */
+export function notSuspected(peer: Peer): void {
+  peer.suspicion = undefined;
+  peer.silentSinceMs = undefined;
+  peer.lastCall = undefined;
+}
+
+/** So much of what this node takes for its silence was this node's own. */
+export function silentForLess(peer: Peer, now: number, byMs: number): void {
+  peer.lastHeardMs = Math.min(now, peer.lastHeardMs + byMs);
+  peer.lastCall = undefined;
+  if (peer.silentSinceMs !== undefined) peer.silentSinceMs = Math.min(now, peer.silentSinceMs + byMs);
+  peer.suspicion?.startsLater(Math.min(now, peer.suspicion.sinceMs + byMs));
+}
+
+/** Suspected, or of those whose silence has not been long yet. */
+export function isDoubted(peer: Peer): boolean {
+  return peer.standing === 'suspect' || (peer.silentSinceMs !== undefined && isUp(peer));
+}
+
 /** Neither dead nor gone, as far as is known. */
 export function isUp(peer: Peer): boolean {
   return !isDead(peer.standing) && peer.standing !== 'left';

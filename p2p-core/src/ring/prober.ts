@@ -9,7 +9,7 @@
 import { type Random, randomInt, shuffle } from '../host/index.ts';
 import { formatMember, type MemberId } from './member.ts';
 import type { RingMessage } from './messages.ts';
-import { isUp, type Peer } from './peer.ts';
+import { isDoubted, isUp, type Peer } from './peer.ts';
 import { RoundTrips } from './round-trips.ts';
 import type { RingTiming } from './timing.ts';
 
@@ -104,9 +104,9 @@ export class Prober {
     return dueMs;
   }
 
-  wake(now: number, suspects: Iterable<Peer>): void {
+  wake(now: number): void {
     this.#judge(now);
-    if (now >= this.#roundStartMs + this.#timing.probeIntervalMs) this.#startRound(now, suspects);
+    if (now >= this.#roundStartMs + this.#timing.probeIntervalMs) this.#startRound(now);
   }
 
   /** This node stood still for so long: nobody else is to blame for it. */
@@ -206,7 +206,7 @@ export class Prober {
     return this.#seq;
   }
 
-  #startRound(now: number, suspects: Iterable<Peer>): void {
+  #startRound(now: number): void {
     const { probeIntervalMs } = this.#timing;
     if (this.#expected.length > 0) {
       const answered = this.#expected.some((peer) => peer.lastHeardMs >= this.#roundStartMs);
@@ -217,17 +217,15 @@ export class Prober {
     const lateMs = now - this.#roundStartMs - probeIntervalMs;
     this.#roundStartMs = lateMs < probeIntervalMs ? this.#roundStartMs + probeIntervalMs : now;
     const successor = this.#peers.find(isUp);
-    const targets = new Set(successor === undefined ? [] : [successor]);
+    const targets = successor === undefined ? [] : [successor];
     const next = this.#next();
-    if (next !== undefined) targets.add(next);
+    if (next !== undefined && next !== successor) targets.push(next);
     // That a suspect does not answer says nothing against this node.
-    this.#expected = [...targets].filter((peer) => peer.known && peer.standing === 'alive');
-    let extra = 0;
-    for (const peer of suspects) {
-      if (extra >= MAX_SUSPECTS) break;
-      if (targets.has(peer)) continue;
-      targets.add(peer);
-      extra += 1;
+    this.#expected = targets.filter((peer) => peer.known && peer.standing === 'alive');
+    const most = targets.length + MAX_SUSPECTS;
+    for (const peer of this.#peers) {
+      if (targets.length >= most) break;
+      if (isDoubted(peer) && peer !== successor && peer !== next) targets.push(peer);
     }
     for (const peer of targets) this.probe(now, peer);
   }

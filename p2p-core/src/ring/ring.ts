@@ -8,9 +8,10 @@ import type { RingEvent } from './events.ts';
 import type { RedeploymentAnswer, RedeploymentRequest, SlotDeath } from './healer.ts';
 import type { LamportClock } from './lamport.ts';
 import type { LeaseAnswer } from './leadership.ts';
-import { type RingInput, RingMachine, type RingOutput, type RingStatus } from './machine.ts';
+import { RingMachine } from './machine.ts';
 import type { MemberId } from './member.ts';
 import { createDatagramCodec, type DatagramCodec, RING_KEY_BYTES } from './messages.ts';
+import type { RingInput, RingOutput, RingStatus } from './step.ts';
 import { DEFAULT_TIMING, type RingTiming } from './timing.ts';
 import { VoteStore } from './vote-store.ts';
 

@@ -36,6 +36,16 @@ describe('round trips', () => {
     expect(trips.averageMs(a)).toBe(undefined);
   });
 
+  it('begin anew with the slot’s next generation', () => {
+    const trips = measured(100);
+    const next = { slot: 'a', generation: 2 };
+    expect(trips.averageMs(next)).toBe(undefined);
+    trips.sample(next, 60);
+    expect(trips.averageMs(next)).toBe(60);
+    trips.keep(new Set(['a@1']));
+    expect(trips.averageMs(next)).toBe(undefined);
+  });
+
   it('tell by when so many have answered', () => {
     const trips = measured(...Array(100).fill(10));
     for (let count = 0; count < 100; count += 1) {

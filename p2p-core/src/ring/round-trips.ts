@@ -14,11 +14,13 @@ const LEAST_TIMEOUT_MS = 50;
 const MOST_TIMEOUT_MS = 450;
 
 interface Estimate {
+  readonly generation: number;
   averageMs: number;
   spreadMs: number;
 }
 
 export class RoundTrips {
+  /** By slot. */
   readonly #estimates = new Map<string, Estimate>();
   readonly #defaultTimeoutMs: number;
 
@@ -29,10 +31,10 @@ export class RoundTrips {
 
   sample(member: MemberId, roundTripMs: number): void {
     if (!(roundTripMs >= 0)) return;
-    const key = formatMember(member);
-    const held = this.#estimates.get(key);
+    const held = this.#estimate(member);
     if (held === undefined) {
-      this.#estimates.set(key, { averageMs: roundTripMs, spreadMs: roundTripMs / 2 });
+      const { slot, generation } = member;
+      this.#estimates.set(slot, { generation, averageMs: roundTripMs, spreadMs: roundTripMs / 2 });
       return;
     }
     held.spreadMs += SPREAD_GAIN * (Math.abs(held.averageMs - roundTripMs) - held.spreadMs);
@@ -48,7 +50,7 @@ export class RoundTrips {
 
   /** The smoothed round trip; undefined before the first. */
   averageMs(member: MemberId): number | undefined {
-    return this.#estimates.get(formatMember(member))?.averageMs;
+    return this.#estimate(member)?.averageMs;
   }
 
   /** By when `count` of `members` will have answered; undefined while fewer are measured. */
@@ -63,11 +65,17 @@ export class RoundTrips {
 
   /** Forgets all but these, by `formatMember`. */
   keep(members: { has(key: string): boolean }): void {
-    for (const key of this.#estimates.keys()) if (!members.has(key)) this.#estimates.delete(key);
+    for (const [slot, { generation }] of this.#estimates)
+      if (!members.has(formatMember({ slot, generation }))) this.#estimates.delete(slot);
+  }
+
+  #estimate({ slot, generation }: MemberId): Estimate | undefined {
+    const held = this.#estimates.get(slot);
+    return held?.generation === generation ? held : undefined;
   }
 
   #waitMs(member: MemberId, leastMarginMs: number): number | undefined {
-    const held = this.#estimates.get(formatMember(member));
+    const held = this.#estimate(member);
     return held && held.averageMs + Math.max(leastMarginMs, SPREADS * held.spreadMs);
   }
 }

@@ -4,6 +4,11 @@
  * own probes. The minimum is the grace, so that no number of accusers makes a pause deadly.
  */
 
+/** Others' suspicions that bring the wait down from its longest to the grace. */
+const CONFIRMATIONS = 3;
+/** Of the grace, without any confirmation. */
+const LONGEST_GRACES = 1.4;
+
 export interface SuspicionOptions {
   /** When the silence began, as far as anyone knows. */
   readonly sinceMs: number;
@@ -59,4 +64,10 @@ export class Suspicion {
   startsLater(sinceMs: number): void {
     this.#sinceMs = Math.max(this.#sinceMs, sinceMs);
   }
+}
+
+/** Of one silent since `sinceMs`, which `others` could confirm. */
+export function newSuspicion(sinceMs: number, graceMs: number, others: number): Suspicion {
+  const wanted = Math.min(CONFIRMATIONS, others);
+  return new Suspicion({ sinceMs, minMs: graceMs, maxMs: LONGEST_GRACES * graceMs, wanted });
 }

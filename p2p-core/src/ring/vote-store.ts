@@ -14,8 +14,8 @@ import {
   integerOf,
   textOf,
 } from '../wire/bencode.ts';
+import type { VoteRecord } from './ballot.ts';
 import { isCount } from './configuration.ts';
-import type { VoteRecord } from './election.ts';
 import type { MemberId } from './member.ts';
 
 const DIGEST_BYTES = 32;

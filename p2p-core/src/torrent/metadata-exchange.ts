@@ -83,7 +83,7 @@ export class MetadataExchange<P> {
     }
   }
 
-  /** What to ask for now. To be called when something changed, and every second for what has timed out. */
+  /** What is to be asked for at this moment. To be called when something changed, and every second for what has timed out. */
   requests(nowMs: number): MetadataRequest<P>[] {
     const requests: MetadataRequest<P>[] = [];
     for (const source of [...this.#sources.values()]) {

@@ -1,6 +1,6 @@
 /**
- * Decides which block to ask of which peer. Pure: knows pieces, peers and what is under way between them,
- * nothing of sockets or time.
+ * Decides which block to ask of which peer. Pure: knows pieces, peers and what is under way between them (the
+ * ledger's part), nothing of sockets or time.
  *
  * - Rarest first among pieces not begun; the first few pieces by chance instead, to have something to trade.
  * - What a peer suggests comes first: it knows that nobody else is about to have it.
@@ -12,17 +12,16 @@
  * - A piece that was corrupt though several peers had contributed is next fetched whole from one peer, so
  *   that the next failure names the culprit.
  *
- * The life of a block: free → asked → arriving → done; of a piece: wanted → partial → storing → had.
+ * The life of a piece: wanted → partial → storing → had.
  */
 import type { PieceBuffer, Random } from '../host/host.ts';
 import type { Block } from '../wire/peer-messages.ts';
 import type { Bitfield } from './bitfield.ts';
+import { BlockLayout, type ContentSize } from './block-layout.ts';
+import { BlockLedger } from './block-ledger.ts';
 import {
-  ARRIVING,
   type Arrival,
   ASKED,
-  BLOCK_LENGTH,
-  DONE,
   FREE,
   mayContribute,
   type PartialPiece,
@@ -37,36 +36,22 @@ const RANDOM_FIRST_PIECES = 4;
 const END_GAME_ASKERS = 2;
 /** How many such blocks a peer is asked for at once: each may come twice, so not a whole pipeline of them. */
 const END_GAME_BLOCKS = 4;
-/** Blocks a peer may still deliver after we gave up on them, that are remembered. */
-const MAX_LATE = 4096;
-
 const MAX_SUGGESTED = 64;
 
-export interface PickerOptions {
-  readonly pieceCount: number;
-  readonly pieceLength: number;
-  /** Of the whole content, bytes. */
-  readonly length: number;
+export interface PickerOptions extends ContentSize {
   /** Most pieces in memory at once, being fetched or stored. At least 1. */
   readonly maxPieces: number;
 }
 
-const NO_PROGRESS = {};
-
 export class Picker<Owner> {
-  readonly #options: PickerOptions;
-  readonly #allocate: (length: number) => PieceBuffer;
-  readonly #blocksPerPiece: number;
+  readonly #maxPieces: number;
+  readonly #layout: BlockLayout;
   readonly #have: Bitfield;
   readonly #order: RarityOrder;
   readonly #peers = new Set<PickerPeer<Owner>>();
-  readonly #partials = new Map<number, PartialPiece<Owner>>();
-  /** Those of #partials that have a free block. */
-  readonly #open = new Set<PartialPiece<Owner>>();
+  readonly #ledger: BlockLedger<Owner>;
   readonly #storing = new Set<number>();
   readonly #wholeFromOne = new Set<number>();
-  /** Grows when a block or a piece becomes free to be asked for, or room for a piece does. */
-  #freed = 0;
   /** A piece was not begun for want of memory. */
   #isCrowded = false;
 
@@ -75,11 +60,17 @@ export class Picker<Owner> {
     components: { random: Random; allocate: (length: number) => PieceBuffer; have: Bitfield },
     options: PickerOptions,
   ) {
-    this.#options = options;
-    this.#allocate = components.allocate;
-    this.#have = components.have;
-    this.#blocksPerPiece = Math.ceil(options.pieceLength / BLOCK_LENGTH);
-    this.#order = new RarityOrder(components.random, options.pieceCount);
+    const { random, allocate, have } = components;
+    this.#maxPieces = options.maxPieces;
+    this.#have = have;
+    this.#layout = new BlockLayout(options);
+    this.#order = new RarityOrder(random, options.pieceCount);
+    this.#ledger = new BlockLedger({
+      layout: this.#layout,
+      order: this.#order,
+      peers: this.#peers,
+      allocate,
+    });
     for (let index = 0; index < options.pieceCount; index++) {
       if (!this.#have.has(index)) this.#order.insert(index);
     }
@@ -165,12 +156,12 @@ export class Picker<Owner> {
   /** Adds to `out` up to `count` blocks to ask `peer` for, and counts them as asked. */
   pick(peer: PickerPeer<Owner>, count: number, out: Block[]): void {
     const until = out.length + count;
-    while (out.length < until && peer.dryAt !== this.#freed) {
+    while (out.length < until && peer.dryAt !== this.#ledger.freed) {
       const piece = this.#suggestion(peer) ?? this.#rarest(peer);
-      if (piece === undefined) peer.dryAt = this.#freed;
+      if (piece === undefined) peer.dryAt = this.#ledger.freed;
       else this.#takeFree(peer, piece, until, out);
     }
-    const isEndGame = this.#order.size === 0 && this.#open.size === 0;
+    const isEndGame = this.#order.size === 0 && this.#ledger.open.size === 0;
     if (isEndGame && peer.asked.size === 0)
       this.#endGame(peer, Math.min(until, out.length + END_GAME_BLOCKS), out);
   }
@@ -195,7 +186,7 @@ export class Picker<Owner> {
   #suggestion(peer: PickerPeer<Owner>): PartialPiece<Owner> | undefined {
     if (peer.suggested === undefined) return undefined;
     for (const index of peer.suggested) {
-      const piece = this.#partials.get(index);
+      const piece = this.#ledger.partials.get(index);
       if (piece === undefined ? !this.#order.has(index) : piece.freeCount === 0) {
         peer.suggested.delete(index);
         continue;
@@ -211,7 +202,7 @@ export class Picker<Owner> {
   #rarest(peer: PickerPeer<Owner>): PartialPiece<Owner> | undefined {
     let begun: PartialPiece<Owner> | undefined;
     let begunRarity = Infinity;
-    for (const piece of this.#open) {
+    for (const piece of this.#ledger.open) {
       if (!this.#mayServe(peer, piece.index) || !mayContribute(peer, piece)) continue;
       const rarity = rarityClass(this.#order.availability(piece.index));
       if (rarity < begunRarity) [begun, begunRarity] = [piece, rarity];
@@ -225,105 +216,42 @@ export class Picker<Owner> {
   }
 
   #begin(peer: PickerPeer<Owner>, index: number): PartialPiece<Owner> | undefined {
-    if (this.#partials.size + this.#storing.size >= this.#options.maxPieces && !this.#evictIdle()) {
+    if (this.#ledger.partials.size + this.#storing.size >= this.#maxPieces && !this.#ledger.evictIdle()) {
       this.#isCrowded = true;
       return undefined;
     }
-    this.#order.delete(index);
-    const length = this.#pieceLength(index);
-    const blocks = Math.ceil(length / BLOCK_LENGTH);
-    const piece: PartialPiece<Owner> = {
-      index,
-      length,
-      buffer: this.#allocate(length),
-      states: new Uint8Array(blocks),
-      askers: new Uint8Array(blocks),
-      freeCount: blocks,
-      doneCount: 0,
-      contributors: new Set(),
-      solo: this.#wholeFromOne.has(index) ? peer : undefined,
-    };
-    this.#partials.set(index, piece);
-    this.#open.add(piece);
-    return piece;
-  }
-
-  /** Gives up the least complete piece that nobody is asked for: those who had its rest are gone. */
-  #evictIdle(): boolean {
-    let idlest: PartialPiece<Owner> | undefined;
-    for (const piece of this.#open) {
-      const isIdle = piece.freeCount + piece.doneCount === piece.states.length;
-      if (isIdle && (idlest === undefined || piece.doneCount < idlest.doneCount)) idlest = piece;
-    }
-    if (idlest === undefined) return false;
-    this.#abandon(idlest);
-    return true;
+    return this.#ledger.begin(index, this.#wholeFromOne.has(index) ? peer : undefined);
   }
 
   #takeFree(peer: PickerPeer<Owner>, piece: PartialPiece<Owner>, until: number, out: Block[]): void {
     let block = piece.states.indexOf(FREE);
     while (block >= 0 && out.length < until) {
-      this.#ask(peer, piece, block, out);
+      out.push(this.#ledger.ask(peer, piece, block));
       block = piece.states.indexOf(FREE, block + 1);
     }
   }
 
-  #ask(peer: PickerPeer<Owner>, piece: PartialPiece<Owner>, block: number, out: Block[]): void {
-    if (piece.states[block] === FREE) {
-      piece.states[block] = ASKED;
-      if (--piece.freeCount === 0) this.#open.delete(piece);
-    }
-    const key = piece.index * this.#blocksPerPiece + block;
-    piece.askers[block]!++;
-    peer.asked.add(key);
-    peer.late?.delete(key);
-    out.push(this.#blockOf(piece, block));
-  }
-
   #endGame(peer: PickerPeer<Owner>, until: number, out: Block[]): void {
-    for (const piece of [...this.#partials.values()].reverse()) {
+    for (const piece of [...this.#ledger.partials.values()].reverse()) {
       if (piece.solo !== undefined || !this.#mayServe(peer, piece.index)) continue;
       for (let block = piece.states.length - 1; block >= 0 && out.length < until; block--) {
         const mayAsk = piece.states[block] === ASKED && piece.askers[block]! < END_GAME_ASKERS;
-        if (mayAsk && !peer.asked.has(piece.index * this.#blocksPerPiece + block)) {
-          this.#ask(peer, piece, block, out);
-        }
+        if (mayAsk && !this.#ledger.isAsked(peer, piece, block))
+          out.push(this.#ledger.ask(peer, piece, block));
       }
     }
   }
 
   /** The block that a key of `PickerPeer.asked` stands for. */
   blockAt(key: number): Block {
-    const index = Math.floor(key / this.#blocksPerPiece);
-    const begin = (key % this.#blocksPerPiece) * BLOCK_LENGTH;
-    return { index, begin, length: Math.min(BLOCK_LENGTH, this.#pieceLength(index) - begin) };
+    return this.#layout.blockAt(key);
   }
 
   // -------------------------------------------------------------- answers
 
   /** A block's header has come. If it is accepted, `arrived` or `abortArrival` must follow. */
-  arriving(peer: PickerPeer<Owner>, { index, begin, length }: Block): Arrival<Owner> {
-    const block = begin / BLOCK_LENGTH;
-    if (index >= this.#options.pieceCount || begin % BLOCK_LENGTH !== 0 || block >= this.#blocksPerPiece) {
-      return { discard: 'unsolicited' };
-    }
-    const key = index * this.#blocksPerPiece + block;
-    const wasAsked = peer.asked.delete(key);
-    if (!wasAsked && peer.late?.delete(key) !== true) return { discard: 'unsolicited' };
-    const piece = this.#partials.get(index);
-    if (piece === undefined) return { discard: 'duplicate' };
-    if (wasAsked) piece.askers[block]!--;
-    const isWelcome = piece.states[block]! <= ASKED && (piece.solo === undefined || piece.solo === peer);
-    if (!isWelcome) return { discard: 'duplicate' };
-    if (length !== blockLength(piece, begin)) {
-      if (wasAsked) this.#freeIfUnasked(piece, block);
-      return { discard: 'unsolicited' };
-    }
-    if (piece.states[block] === FREE && --piece.freeCount === 0) this.#open.delete(piece);
-    piece.states[block] = ARRIVING;
-    const arriving = { piece, block, length, buffer: piece.buffer, offset: begin };
-    peer.arriving = arriving;
-    return arriving;
+  arriving(peer: PickerPeer<Owner>, header: Block): Arrival<Owner> {
+    return this.#ledger.arriving(peer, header);
   }
 
   /**
@@ -332,112 +260,29 @@ export class Picker<Owner> {
    * to be told to cancel the block.
    */
   arrived(peer: PickerPeer<Owner>): Progress<Owner> {
-    if (peer.arriving === undefined) return NO_PROGRESS;
-    const { piece, block } = peer.arriving;
-    peer.arriving = undefined;
-    if (this.#partials.get(piece.index) !== piece) return NO_PROGRESS;
-    piece.states[block] = DONE;
-    piece.doneCount++;
-    piece.contributors.add(peer);
-    const cancel =
-      piece.askers[block]! > 0
-        ? { block: this.#blockOf(piece, block), peers: this.#cancel(piece, block) }
-        : undefined;
-    if (piece.doneCount < piece.states.length) return cancel === undefined ? NO_PROGRESS : { cancel };
-    this.#partials.delete(piece.index);
-    this.#storing.add(piece.index);
-    return { complete: piece, cancel };
-  }
-
-  #cancel(piece: PartialPiece<Owner>, block: number): Owner[] {
-    const key = piece.index * this.#blocksPerPiece + block;
-    const told: Owner[] = [];
-    for (const peer of this.#peers) {
-      if (!peer.asked.delete(key)) continue;
-      this.#addLate(peer, key);
-      told.push(peer.owner);
-    }
-    piece.askers[block] = 0;
-    return told;
+    const progress = this.#ledger.arrived(peer);
+    if (progress.complete !== undefined) this.#storing.add(progress.complete.index);
+    return progress;
   }
 
   /** The connection broke off, or was told to discard, while a block was arriving. */
   abortArrival(peer: PickerPeer<Owner>): void {
-    if (peer.arriving === undefined) return;
-    const { piece, block } = peer.arriving;
-    peer.arriving = undefined;
-    if (this.#partials.get(piece.index) !== piece) return;
-    piece.states[block] = ASKED;
-    this.#freeIfUnasked(piece, block);
+    this.#ledger.abortArrival(peer);
   }
 
   /** The peer will not serve this block. True if it had been asked to. */
-  rejected(peer: PickerPeer<Owner>, { index, begin }: Block): boolean {
-    const block = begin / BLOCK_LENGTH;
-    if (index >= this.#options.pieceCount || !Number.isInteger(block) || block >= this.#blocksPerPiece)
-      return false;
-    const key = index * this.#blocksPerPiece + block;
-    peer.late?.delete(key);
-    if (!peer.asked.delete(key)) return false;
-    this.#release(peer, key);
-    return true;
+  rejected(peer: PickerPeer<Owner>, block: Block): boolean {
+    return this.#ledger.rejected(peer, block);
   }
 
   /** Waits no longer for anything asked of `peer`: others may be asked. What comes late is still taken. */
   releaseAll(peer: PickerPeer<Owner>): void {
-    for (const key of peer.asked) {
-      this.#release(peer, key);
-      this.#addLate(peer, key);
-    }
-    peer.asked.clear();
-    for (const piece of this.#partials.values()) if (piece.solo === peer) this.#abandon(piece);
+    this.#ledger.releaseAll(peer);
   }
 
   /** What we gave up on will not come after all. */
   forgetLate(peer: PickerPeer<Owner>): void {
     peer.late = undefined;
-  }
-
-  #addLate(peer: PickerPeer<Owner>, key: number): void {
-    peer.late ??= new Set();
-    if (peer.late.size >= MAX_LATE) peer.late.clear();
-    peer.late.add(key);
-  }
-
-  #release(peer: PickerPeer<Owner>, key: number): void {
-    const index = Math.floor(key / this.#blocksPerPiece);
-    const piece = this.#partials.get(index);
-    if (piece === undefined) return;
-    if (piece.solo === peer) {
-      this.#abandon(piece);
-      return;
-    }
-    const block = key % this.#blocksPerPiece;
-    if (piece.askers[block]! > 0) piece.askers[block]!--;
-    this.#freeIfUnasked(piece, block);
-  }
-
-  #freeIfUnasked(piece: PartialPiece<Owner>, block: number): void {
-    if (piece.states[block] !== ASKED || piece.askers[block]! > 0) return;
-    piece.states[block] = FREE;
-    piece.freeCount++;
-    this.#open.add(piece);
-    this.#freed++;
-  }
-
-  /** Back to the start with a piece. Requests under way are forgotten; their blocks will be discarded. */
-  #abandon(piece: PartialPiece<Owner>): void {
-    this.#partials.delete(piece.index);
-    this.#open.delete(piece);
-    piece.buffer.release();
-    this.#order.insert(piece.index);
-    this.#freed++;
-    const first = piece.index * this.#blocksPerPiece;
-    for (const peer of this.#peers) {
-      for (let block = 0; block < piece.states.length; block++) {
-        if (peer.asked.delete(first + block)) this.#addLate(peer, first + block);
-      }
-    }
   }
 
   // -------------------------------------------------------------- pieces
@@ -464,36 +309,19 @@ export class Picker<Owner> {
   lost(piece: PartialPiece<Owner>): void {
     this.#finished(piece);
     this.#order.insert(piece.index);
-    this.#freed++;
+    this.#ledger.freed++;
   }
 
   #finished(piece: PartialPiece<Owner>): void {
     this.#storing.delete(piece.index);
-    if (this.#isCrowded) this.#freed++;
+    if (this.#isCrowded) this.#ledger.freed++;
     this.#isCrowded = false;
   }
 
   /** Drops what is in memory: the torrent ends. */
   close(): void {
-    for (const piece of this.#partials.values()) piece.buffer.release();
-    this.#partials.clear();
-    this.#open.clear();
+    this.#ledger.close();
   }
-
-  #pieceLength(index: number): number {
-    const { pieceCount, pieceLength, length } = this.#options;
-    return index === pieceCount - 1 ? length - index * pieceLength : pieceLength;
-  }
-
-  #blockOf(piece: PartialPiece<Owner>, block: number): Block {
-    const begin = block * BLOCK_LENGTH;
-    return { index: piece.index, begin, length: blockLength(piece, begin) };
-  }
-}
-
-/** Of the block that begins there: the last of the last piece may be short. */
-function blockLength(piece: { readonly length: number }, begin: number): number {
-  return Math.min(BLOCK_LENGTH, piece.length - begin);
 }
 
 /** Pieces of one class are about as rare: had by none, one, two or three, four to seven peers, and so on. */

@@ -27,7 +27,7 @@ export interface PickerPeer<Owner> {
   readonly asked: Set<number>;
   /** Blocks we gave up waiting for, which are still welcome should they come. */
   late: Set<number> | undefined;
-  /** The picker's `#freed` when nothing was left to ask it for; -1 once that is worth asking again. */
+  /** The ledger's `freed` when nothing was left to ask it for; -1 once that is worth asking again. */
   dryAt: number;
   /** How many pieces it has that we have not. */
   interesting: number;

@@ -2,31 +2,24 @@
  * One torrent of a node: finds peers, learns what the content is, fetches it, serves it.
  *
  * It composes the parts of this folder: `Swarm` is whom it is connected to, `MetadataSession` how it learns
- * what the content is, `PieceStore` what is on disk, `Transfer` what is fetched and served. States: checking → (metadata → checking →) downloading → seeding;
+ * what the content is, `LocalContent` what is on disk, `Transfer` what is fetched and served. States: checking → (metadata → checking →) downloading → seeding;
  * `error` when the disk fails, which `resume` leaves again; `stopped` at the end.
  */
-import { toHex } from '../bytes.ts';
 import type { Address, HostError, Timer } from '../host/host.ts';
-import { parseInfo, pieceLengthAt, type TorrentInfo } from '../metainfo/index.ts';
+import type { TorrentInfo } from '../metainfo/index.ts';
 import type { MetadataMessage } from '../wire/extension-messages.ts';
 import { encodeHaves, type Handshake } from '../wire/peer-messages.ts';
 import { Checkpoints } from './checkpoints.ts';
+import { Figures } from './figures.ts';
 import { type Greeting, greet, sendExtensions } from './greeting.ts';
+import { LocalContent } from './local-content.ts';
 import { MetadataSession } from './metadata-session.ts';
 import { Peer, type PeerSwarm } from './peer.ts';
 import type { PeerConnection } from './peer-connection.ts';
-import type { PeerSource, SourceTotals } from './peer-source.ts';
-import { PieceStore } from './piece-store.ts';
+import type { PeerSource } from './peer-source.ts';
+import type { PieceStore } from './piece-store.ts';
 import { RateLimit, TokenBucket } from './rate.ts';
-import { ResumeFiles } from './resume.ts';
-import {
-  contentLost,
-  diskError,
-  readFailure,
-  TorrentError,
-  type TorrentState,
-  type TorrentStatus,
-} from './status.ts';
+import { contentLost, diskError, readFailure, type TorrentState, type TorrentStatus } from './status.ts';
 import { Swarm, type SwarmEvents } from './swarm.ts';
 import type { TorrentComponents, TorrentOptions } from './torrent-options.ts';
 import { Transfer } from './transfer.ts';
@@ -35,27 +28,23 @@ import { Waiters } from './waiters.ts';
 const TICK_MS = 1_000;
 /** How often it is looked after connections that need not be there, or are about to die of silence. */
 const LOOK_MS = 5_000;
-const PEERS_REMEMBERED = 200;
 
 export class Torrent implements PeerSwarm {
   readonly infoHash: Uint8Array;
   readonly #parts: TorrentComponents;
   readonly #options: TorrentOptions;
-  readonly #resume: ResumeFiles | undefined;
+  readonly #content: LocalContent;
   readonly #swarm: Swarm;
   readonly #metadata: MetadataSession;
+  readonly #figures: Figures;
   readonly #checkpoints: Checkpoints;
   readonly #uploadLimit: RateLimit;
   readonly #downloadLimit: RateLimit;
   readonly #waiters = new Waiters(() => this.status());
   #state: TorrentState = 'checking';
   #error: TorrentStatus['error'];
-  #info: TorrentInfo | undefined;
-  #store: PieceStore | undefined;
   #transfer: Transfer | undefined;
   #sources: PeerSource[] = [];
-  #checked = { done: 0, total: 0 };
-  #earlier = { uploadedBytes: 0, downloadedBytes: 0 };
   #tickTimer: Timer | undefined;
   #nextLookMs = 0;
   /** Peers are taken from the first need of them on: also while files are checked once the metadata has come. */
@@ -70,13 +59,10 @@ export class Torrent implements PeerSwarm {
     this.infoHash = options.infoHash;
     this.#parts = components;
     this.#options = options;
-    this.#info = options.info;
-    this.#resume = options.stateDirectory
-      ? new ResumeFiles(host, { directory: options.stateDirectory, infoHash: options.infoHash })
-      : undefined;
+    this.#content = new LocalContent(host, options);
     this.#checkpoints = new Checkpoints({
       clock: host.clock,
-      save: () => this.#saveState(),
+      save: () => this.#content.checkpoint(() => this.#figures.toRemember()),
       onError: (error) => {
         if (this.#stopping === undefined) this.#onDiskError(error as HostError);
       },
@@ -108,51 +94,21 @@ export class Torrent implements PeerSwarm {
     const { peerId, supports } = components;
     const { infoHash, maxPeers } = options;
     this.#swarm = new Swarm({ host, events }, { infoHash, peerId, supports, maxPeers });
-    for (const address of options.peers) this.#swarm.book.add(address);
+    this.#figures = new Figures(
+      { clock: host.clock, content: this.#content, swarm: this.#swarm, transfer: () => this.#transfer },
+      options,
+    );
+    this.#remember(options.peers);
   }
 
   // -------------------------------------------------------------- what its user sees
 
   get info(): TorrentInfo | undefined {
-    return this.#info;
+    return this.#content.info;
   }
 
   status(): TorrentStatus {
-    const nowMs = this.#parts.host.clock.now();
-    const total = this.#info?.pieceCount ?? 0;
-    const have = this.#store?.have;
-    const haveBytes = this.#haveBytes();
-    const totals = this.#totals();
-    return {
-      infoHash: toHex(this.infoHash),
-      name: this.#info?.name ?? this.#options.displayName,
-      state: this.#state,
-      error: this.#error,
-      progress:
-        this.#state === 'checking'
-          ? this.#checked.done / Math.max(1, this.#checked.total)
-          : haveBytes / Math.max(1, this.#info?.length ?? 1),
-      pieces: { have: have?.count ?? 0, total },
-      bytes: { have: haveBytes, total: this.#info?.length ?? 0 },
-      downloadedBytes: this.#earlier.downloadedBytes + totals.downloadedBytes,
-      uploadedBytes: this.#earlier.uploadedBytes + totals.uploadedBytes,
-      wastedBytes: this.#transfer?.downloads.wastedBytes ?? 0,
-      corruptBytes: this.#transfer?.downloads.corruptBytes ?? 0,
-      downloadBytesPerSecond: this.#transfer?.downloads.meter.bytesPerSecond(nowMs) ?? 0,
-      uploadBytesPerSecond: this.#transfer?.uploads.meter.bytesPerSecond(nowMs) ?? 0,
-      peers: {
-        connected: this.#swarm.peers.size,
-        seeds: this.#countPeers((peer) => peer.isSeed),
-        unchoked: this.#countPeers((peer) => !peer.amChoking),
-        known: this.#swarm.book.size,
-      },
-    };
-  }
-
-  #countPeers(fits: (peer: Peer) => boolean): number {
-    let count = 0;
-    for (const peer of this.#swarm.peers) if (fits(peer)) count++;
-    return count;
+    return this.#figures.status(this.#state, this.#error);
   }
 
   /**
@@ -165,7 +121,7 @@ export class Torrent implements PeerSwarm {
 
   /** Tells of peers at these addresses; they are connected to as there is room. */
   addPeers(addresses: readonly Address[]): void {
-    for (const address of addresses) this.#swarm.book.add(address);
+    this.#remember(addresses);
     this.#swarm.connect();
   }
 
@@ -203,24 +159,21 @@ export class Torrent implements PeerSwarm {
   /** Stops, and forgets the resume state; content stays. */
   async remove(): Promise<void> {
     await this.stop();
-    await this.#resume?.remove();
+    await this.#content.forget();
   }
 
   // -------------------------------------------------------------- life
 
   async #begin(): Promise<void> {
-    if (this.#info === undefined) {
-      const infoBytes = await this.#resume?.loadInfo();
-      if (infoBytes !== undefined) {
-        this.#info = parseInfo(this.#parts.host.compute, infoBytes);
-        this.#metadata.provide(infoBytes);
-      }
+    if (this.#content.info === undefined) {
+      const infoBytes = await this.#content.recallInfo();
+      if (infoBytes !== undefined) this.#metadata.provide(infoBytes);
     }
     if (this.#stopping !== undefined) return;
-    if (this.#info !== undefined) return this.#open(this.#info);
-    const loaded = await this.#resume?.load();
+    if (this.#content.info !== undefined) return this.#open(this.#content.info);
+    const peers = await this.#content.recallPeers();
     if (this.#stopping !== undefined) return;
-    for (const address of loaded?.snapshot.peers ?? []) this.#swarm.book.add(address);
+    this.#remember(peers);
     this.#setState('metadata');
     this.#hasMetPeers = true;
     this.#startSources();
@@ -228,45 +181,15 @@ export class Torrent implements PeerSwarm {
   }
 
   async #open(info: TorrentInfo): Promise<void> {
-    const { host } = this.#parts;
-    const { contentRoot, mode } = this.#options;
     this.#setState('checking');
-    const opened = await PieceStore.open(
-      { host, resume: this.#resume },
-      { info, contentRoot, readOnly: mode === 'seed' },
-    );
-    const { store, unproven, snapshot } = opened;
-    if (this.#stopping !== undefined) return store.close();
-    // After an error that came before the transfer there is one from the last try.
-    await this.#store?.close();
-    this.#store = store;
-    if (snapshot !== undefined) {
-      this.#earlier = { uploadedBytes: snapshot.uploadedBytes, downloadedBytes: snapshot.downloadedBytes };
-      for (const address of snapshot.peers) this.#swarm.book.add(address);
-    }
-    this.#checked = { done: 0, total: unproven.length };
-    await store.verify(unproven, {
-      onProgress: (done) => {
-        this.#checked.done = done;
-        this.#waiters.tell();
-      },
+    const store = await this.#content.open(info, {
+      onPeers: (peers) => this.#remember(peers),
+      onProgress: () => this.#waiters.tell(),
       isCancelled: () => this.#stopping !== undefined,
     });
-    if (this.#stopping !== undefined) return;
-    if (mode === 'seed' && !store.have.isFull) {
-      const missing = info.pieceCount - store.have.count;
-      throw new TorrentError(
-        'content-incomplete',
-        `${missing} of ${info.pieceCount} pieces are missing or differ in ${contentRoot}; seed the original, or download what is missing.`,
-      );
-    }
-    if (mode === 'download') {
-      await host.files.makeDirectory(contentRoot);
-      await store.content.createFiles();
-    }
-    await this.#resume?.saveInfo(info.infoBytes);
+    if (store === undefined || this.#stopping !== undefined) return;
     this.#checkpoints.changed();
-    if (this.#stopping === undefined) this.#beginTransfer(info, store);
+    this.#beginTransfer(info, store);
   }
 
   #beginTransfer(info: TorrentInfo, store: PieceStore): void {
@@ -311,7 +234,7 @@ export class Torrent implements PeerSwarm {
     await this.#beginning;
     await this.#transfer?.downloads.close();
     if (this.#transfer !== undefined) await this.#checkpoints.saveNow();
-    await this.#store?.close();
+    await this.#content.close();
     await Promise.all(goodbyes);
     if (this.#state !== 'error') this.#setState('stopped');
     this.#waiters.tell();
@@ -344,29 +267,12 @@ export class Torrent implements PeerSwarm {
       peerId,
       listenPort,
       onPeers: (peers: readonly Address[]) => this.addPeers(peers),
-      totals: () => this.#totals(),
+      totals: () => this.#figures.totals(),
     };
     // The peers of a private torrent come from its trackers only (BEP 27).
     this.#sources = sources
-      .filter(({ isPublic }) => !(isPublic && this.#info?.private === true))
+      .filter(({ isPublic }) => !(isPublic && this.#content.info?.private === true))
       .map(({ start }) => start(feed));
-  }
-
-  #totals(): SourceTotals {
-    return {
-      uploadedBytes: this.#transfer?.uploads.meter.total ?? 0,
-      downloadedBytes: this.#transfer?.downloads.meter.total ?? 0,
-      leftBytes: this.#info === undefined ? undefined : this.#info.length - this.#haveBytes(),
-    };
-  }
-
-  #haveBytes(): number {
-    const info = this.#info;
-    const have = this.#store?.have;
-    if (info === undefined || have === undefined || have.count === 0) return 0;
-    const last = info.pieceCount - 1;
-    const shortfall = have.has(last) ? info.pieceLength - pieceLengthAt(info, last) : 0;
-    return have.count * info.pieceLength - shortfall;
   }
 
   // -------------------------------------------------------------- time
@@ -387,18 +293,11 @@ export class Torrent implements PeerSwarm {
     this.#waiters.tell();
   }
 
-  async #saveState(): Promise<void> {
-    await this.#store?.checkpoint(() => {
-      const totals = this.#totals();
-      return {
-        uploadedBytes: this.#earlier.uploadedBytes + totals.uploadedBytes,
-        downloadedBytes: this.#earlier.downloadedBytes + totals.downloadedBytes,
-        peers: this.#swarm.book.worthKeeping(PEERS_REMEMBERED),
-      };
-    });
-  }
-
   // -------------------------------------------------------------- connections
+
+  #remember(addresses: readonly Address[]): void {
+    for (const address of addresses) this.#swarm.book.add(address);
+  }
 
   #isOpenToPeers(): boolean {
     return this.#stopping === undefined && this.#hasMetPeers;
@@ -411,7 +310,7 @@ export class Torrent implements PeerSwarm {
 
   #greeting(): Greeting {
     const { supports, clientName, listenPort, dhtPort } = this.#parts;
-    return { supports, clientName, listenPort, dhtPort, metadataSize: this.#info?.infoBytes.length };
+    return { supports, clientName, listenPort, dhtPort, metadataSize: this.#content.info?.infoBytes.length };
   }
 
   #left(peer: Peer): void {
@@ -435,7 +334,7 @@ export class Torrent implements PeerSwarm {
   }
 
   onDhtNode(address: Address): void {
-    if (this.#info?.private !== true) this.#parts.onDhtNode(address);
+    if (this.#content.info?.private !== true) this.#parts.onDhtNode(address);
   }
 
   onClosed(peer: Peer, _reason: string, readError?: HostError): void {
@@ -449,13 +348,13 @@ export class Torrent implements PeerSwarm {
   }
 
   #onInfo(infoBytes: Uint8Array): void {
+    let info: TorrentInfo;
     try {
-      this.#info = parseInfo(this.#parts.host.compute, infoBytes);
+      info = this.#content.learn(infoBytes);
     } catch (error) {
       this.#fail(error as Error);
       return;
     }
-    const info = this.#info;
     this.#beginning = this.#guard(() => this.#open(info));
   }
 

@@ -24,7 +24,7 @@ const vote: NewEvent = {
 /** What is found, event by event, in the order in which they are told. */
 function findings(...events: readonly NewEvent[]): (string | undefined)[] {
   const invariant = effectsAreStampedAfterTheirCauses();
-  return events.map((event) => invariant.onEvent!(undefined as unknown as ClusterWorld, event));
+  return events.map((event) => invariant.onEvent!({ hadSecondControl: false } as ClusterWorld, event));
 }
 
 describe('an effect is stamped after its cause', () => {

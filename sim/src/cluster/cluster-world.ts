@@ -15,9 +15,10 @@ import { type ClusterFault, Injection } from './injection.ts';
 import type { Invariant } from './invariants.ts';
 import { SimLauncher } from './launcher.ts';
 import { Ledger } from './ledger.ts';
+import { Operator } from './operator.ts';
 import { type Plant, type Planted, plantIn } from './planted.ts';
 import { DurableRows, type DurableRowsOptions, type StoreOutage } from './store.ts';
-import { sleepOn, watchedHost } from './watched-host.ts';
+import { type HostWatcher, sleepOn, watchedHost } from './watched-host.ts';
 import { Wire } from './wire.ts';
 
 export interface ClusterWorldOptions {
@@ -51,6 +52,7 @@ export interface Violation {
 export const controlAddress = '10.0.0.1';
 const controlPort = 7700;
 export const operatorAddress = '10.0.0.2';
+const secondControlAddress = '10.0.0.3';
 const adminToken = 'admin-token-of-the-simulation';
 const clusterName = 'bees';
 /** A supervisor starts a control API that could not start again after this. */
@@ -62,7 +64,11 @@ export class ClusterWorld {
   readonly world: SimWorld;
   readonly fleet: Fleet;
   readonly ledger = new Ledger();
-  readonly wire = new Wire(() => this.world.nowMs);
+  readonly wire = new Wire({
+    now: () => this.world.nowMs,
+    uidAt: (host) => this.#senders.get(host)?.ref.clusterUid,
+  });
+  readonly operator: Operator;
   readonly impairments: Impairments;
   readonly violations: Violation[] = [];
   /** What happened, a line each, faults and the control API's troubles included. */
@@ -73,8 +79,11 @@ export class ClusterWorld {
   readonly #plant: Plant;
   readonly #injection: Injection;
   readonly #random: RandomStream;
-  readonly #operator: SimHost;
+  readonly #operatorHost: SimHost;
+  /** By address: the machine that booted there last. */
+  readonly #senders = new Map<string, FleetMachine>();
   #controlHost: SimHost;
+  #secondControl: SimHost | undefined;
   readonly #onceReplaced = new Map<string, () => void>();
   #spec: ClusterSpec | undefined;
 
@@ -95,7 +104,22 @@ export class ClusterWorld {
     this.impairments = new Impairments(() => this.world.nowMs);
     for (const invariant of options.invariants ?? []) this.watch(invariant);
     this.#controlHost = this.world.createHost({ address: controlAddress });
-    this.#operator = this.world.createHost({ address: operatorAddress });
+    this.#operatorHost = this.world.createHost({ address: operatorAddress });
+    this.operator = new Operator(
+      {
+        host: this.#operatorHost,
+        ledger: this.ledger,
+        client: () => this.client,
+        secondClient: () => this.secondClient,
+      },
+      {
+        cluster: clusterName,
+        onAnew: (spec) => {
+          this.#spec = ClusterSpec.parse({ name: clusterName, ...spec });
+        },
+        onTold: (line) => this.tell(line),
+      },
+    );
     this.#rows.onCommit((commit) => {
       const changes = this.ledger.apply(commit, this.nowMs);
       for (const { kind, slot, generation, data } of commit.events) {
@@ -111,7 +135,7 @@ export class ClusterWorld {
       this.tell(
         `${machine.name} ${machine.ref.slot}@${machine.ref.generation} ${machine.evidence ?? change}`,
       );
-      if (change === 'booted') this.#injection.settle(machine.ref.slot);
+      if (change === 'booted' || change === 'moved') this.#injection.settle(machine.ref.slot);
       this.#judge((invariant) => invariant.onFleet?.(this, machine, change));
     });
   }
@@ -154,16 +178,30 @@ export class ClusterWorld {
 
   /** An admin's, on a machine of its own that no fault reaches. */
   get client(): ApiClient {
+    return this.#clientOf(controlAddress);
+  }
+
+  /** Of whoever answers that is not the usual process, if there is one. */
+  get secondClient(): ApiClient | undefined {
+    return this.#secondControl?.state === 'running' ? this.#clientOf(secondControlAddress) : undefined;
+  }
+
+  /** Whether there ever were two processes of the control API at once. */
+  get hadSecondControl(): boolean {
+    return this.#secondControl !== undefined;
+  }
+
+  #clientOf(address: string): ApiClient {
     return createApiClient({
-      baseUrl: `http://${controlAddress}:${controlPort}`,
+      baseUrl: `http://${address}:${controlPort}`,
       token: adminToken,
-      fetch: (url, init) => this.#operator.http.fetch(url, init),
+      fetch: (url, init) => this.#operatorHost.http.fetch(url, init),
     });
   }
 
   /** The machine that the client is on. */
-  get operator(): Host {
-    return this.#operator;
+  get operatorHost(): Host {
+    return this.#operatorHost;
   }
 
   get nowMs(): number {
@@ -200,6 +238,8 @@ export class ClusterWorld {
    * the ring holds the lease; else what is missing.
    */
   unhealed(): string | undefined {
+    const { wants } = this.operator;
+    if (wants !== undefined) return wants;
     const living = this.fleet.living();
     for (const slot of this.ledger.slots.values()) {
       const row = this.ledger.current(slot);
@@ -243,6 +283,12 @@ export class ClusterWorld {
     if (machine !== undefined) this.fleet.crash(machine, kind);
   }
 
+  /** Tells the agent in a slot to end, as its host does. */
+  terminate(slot: string): void {
+    const machine = this.machineIn(slot);
+    if (machine !== undefined) this.fleet.terminate(machine);
+  }
+
   /** Kills the control API, and starts it again after a while on the same store. */
   crashControl(downMs = drawMs(this.#random, this.#options.control?.restartMs ?? [100, 5_000])): void {
     if (this.#controlHost.state === 'dead') return;
@@ -251,6 +297,18 @@ export class ClusterWorld {
       this.#controlHost = this.#controlHost.restart();
       void this.#superviseControlApi();
     });
+  }
+
+  /**
+   * Starts a second process of the control API on the same store, which no agent reports to, as an update that overlaps
+   * or a supervisor that is mistaken does; and ends it after a while.
+   */
+  secondControl(forMs: number): void {
+    if (this.#secondControl?.state === 'running') return;
+    const host = this.#secondControl?.restart() ?? this.world.createHost({ address: secondControlAddress });
+    this.#secondControl = host;
+    void this.#superviseControlApi(host);
+    this.in(forMs, () => host.crash());
   }
 
   storeOutage(way: StoreOutage, forMs: number): void {
@@ -278,8 +336,7 @@ export class ClusterWorld {
   }
 
   /** Serves, as soon as the store lets it, unless the process is killed meanwhile. */
-  async #superviseControlApi(): Promise<void> {
-    const host = this.#controlHost;
+  async #superviseControlApi(host = this.#controlHost): Promise<void> {
     for (;;) {
       try {
         return await this.#serveControlApi(host);
@@ -315,16 +372,19 @@ export class ClusterWorld {
             await sleepOn(host, drawMs(this.#random, latencyMs));
             return planted(request, remote);
           };
-    await host.http.serve({ host: controlAddress, port: controlPort }, this.#watched(handler));
-    this.tell('the control API serves');
+    await host.http.serve({ host: host.address, port: controlPort }, this.#watched(handler));
+    this.tell(host === this.#secondControl ? 'a second control API serves' : 'the control API serves');
   }
 
   #hostFor(host: SimHost, machine: FleetMachine): Host {
     const { slot } = machine.ref;
-    const watched = watchedHost(host, {
+    this.#senders.set(machine.address, machine);
+    const watcher: HostWatcher = {
       onWritten: () => this.#injection.wrote(slot),
       onAsk: (ask) => this.#judge((invariant) => invariant.onAsk?.(this, machine, ask)),
-    });
+      onShown: (shown) => this.#judge((invariant) => invariant.onShown?.(this, machine, shown)),
+    };
+    const watched = watchedHost(host, watcher, this.ledger.slots.get(slot)?.addresses.ringPort);
     return this.#plant.host?.(watched, machine) ?? watched;
   }
 

@@ -46,6 +46,12 @@ const kinds: readonly (readonly [weight: number, draw: Draw])[] = [
   [14, drawRebootAfterVote],
   [8, drawCrashLoop],
   [8, drawStray],
+  [10, drawHandover],
+  [12, drawResize],
+  [6, drawRedeploy],
+  [6, drawHold],
+  [9, drawAnew],
+  [6, drawSecondControl],
 ];
 const totalWeight = kinds.reduce((total, [weight]) => total + weight, 0);
 
@@ -263,6 +269,105 @@ function drawCrashLoop(random: RandomStream, slots: readonly string[]): Drawn {
     forMs: 0,
     what: { kind: 'crash', nodes },
   }));
+}
+
+/** Leaders go in good order one after the other, told by their hosts, or because an operator wants others. */
+function drawHandover(random: RandomStream): Drawn {
+  const everyMs = duration(random, 500, 6_000);
+  const times = 1 + Math.floor(random.float() * 3);
+  return Array.from({ length: times }, (_, index) => {
+    const what: PlannedFault['what'] = random.chance(0.6)
+      ? { kind: 'terminate', nodes: [leaderNode] }
+      : {
+          name: 'an operator has the leader redeployed',
+          begin: (world) => world.operator.redeploy(world.leader ?? world.slots[0] ?? ''),
+        };
+    return { atMs: index * everyMs, forMs: 0, what };
+  });
+}
+
+const ringSizes: readonly [least: number, most: number] = [2, 6];
+
+/** The ring is to have another size, at times at the very moment at which one of it was replaced, and soon another. */
+function drawResize(random: RandomStream, slots: readonly string[]): Drawn {
+  const [least, most] = ringSizes;
+  const ring = ringOf(slots);
+  const victim = random.chance(0.6) ? oneOf(random, ring) : undefined;
+  const leaves = random.chance(0.5) ? oneOf(random, ring) : undefined;
+  const sizes = Array.from({ length: random.chance(0.4) ? 2 : 1 }, () =>
+    Math.min(
+      most,
+      Math.max(least, ring.length + (random.chance(0.6) ? -1 : 1) * (random.chance(0.7) ? 1 : 2)),
+    ),
+  );
+  const pauseMs = duration(random, 200, 8_000);
+  const begin = (world: ClusterWorld) => {
+    const resize = (size: number) => world.operator.resize(size, leaves ?? world.leader);
+    const [first, second] = sizes;
+    if (victim === undefined) resize(first!);
+    else {
+      world.onceReplaced(victim, () => resize(first!));
+      world.inject({ kind: 'crash', nodes: [victim] });
+    }
+    if (second !== undefined) world.in(pauseMs, () => resize(second));
+  };
+  const after = victim === undefined ? '' : `, once ${victim} is replaced`;
+  return [
+    { forMs: 15_000, what: { name: `the ring is to have ${sizes.join(', then ')} slots${after}`, begin } },
+  ];
+}
+
+function drawRedeploy(random: RandomStream, slots: readonly string[]): Drawn {
+  const slot = oneOf(random, slots);
+  const begin = (world: ClusterWorld) => world.operator.redeploy(slot);
+  return [{ forMs: 0, what: { name: `an operator has ${slot} redeployed`, begin } }];
+}
+
+/** A slot dies, its redeployment is given up at once or on its way, and later it is filled after all. */
+function drawHold(random: RandomStream, slots: readonly string[]): Drawn {
+  const slot = oneOf(random, slots);
+  const afterMs = random.chance(0.4) ? 0 : duration(random, 20, 4_000);
+  const forMs = duration(random, 200, 15_000);
+  const begin = (world: ClusterWorld) => {
+    world.onceReplaced(slot, () => world.in(afterMs, () => world.operator.hold(slot, forMs)));
+    world.inject({ kind: 'crash', nodes: [slot] });
+  };
+  const name = `the redeployment of ${slot} is given up after ${afterMs} ms, for ${forMs} ms`;
+  return [{ forMs: 15_000, what: { name, begin } }];
+}
+
+/**
+ * The cluster is deleted, and one of the same name made at once, of another size. Some machines of the first were out
+ * of the runner's reach: they live on until they hear that they are over, where nobody has their address, and know the
+ * names and addresses of all.
+ */
+function drawAnew(random: RandomStream, slots: readonly string[]): Drawn {
+  const strays = someOf(random, slots, 1);
+  const cutMs = duration(random, 2_000, 30_000);
+  const deletedMs = random.between(0, 3_000);
+  const bootstrap = 2 + Math.floor(random.float() * 3);
+  const peers = Math.floor(random.float() * 3);
+  const begin = (world: ClusterWorld) => {
+    world.inject({ kind: 'stray', nodes: strays, forMs: cutMs });
+    world.in(deletedMs, () => world.operator.anew({ ...world.asked, bootstrap, peers }));
+  };
+  const name = `a new cluster of the name, of ${bootstrap} and ${peers}, beside ${strays.join()} of the old one`;
+  return [{ forMs: Math.max(cutMs, 15_000), what: { name, begin } }];
+}
+
+/** Two processes of the control API on one store: something dies for both of them to see, and one is asked to grow the ring. */
+function drawSecondControl(random: RandomStream, slots: readonly string[]): Drawn {
+  const forMs = duration(random, 3_000, 20_000);
+  const deathMs = random.between(500, 3_000);
+  const nodes = [oneOf(random, slots)];
+  const size = ringOf(slots).length + 1;
+  const grows = random.chance(0.5);
+  const begin = (world: ClusterWorld) => {
+    world.inject({ kind: 'second-control', forMs });
+    world.in(deathMs, () => world.inject({ kind: 'crash', nodes }));
+    if (grows) world.in(deathMs * 2, () => world.operator.resize(size));
+  };
+  return [{ forMs, what: { name: `two control APIs, and ${nodes[0]} dies`, begin } }];
 }
 
 function ringOf(slots: readonly string[]): string[] {

@@ -4,9 +4,9 @@
  * address, and runs the agent's production entry point; nothing else of the agent is touched.
  */
 import type { AgentConfig, Conditions, LinkConditions } from '@skep/contract';
-import type { LaunchRequest, MachineRef } from '@skep/control-api';
-import { type Agent, createLog, startAgent } from '@skep/node-agent';
-import type { Host } from '@skep/p2p-core/host';
+import type { AssignedDirectories, LaunchRequest, MachineRef } from '@skep/control-api';
+import { createLog, type Life, startLife } from '@skep/node-agent';
+import { type Host, HostError } from '@skep/p2p-core/host';
 import type { SimHost, SimWorld } from '../host/index.ts';
 import { RandomStream } from '../host/index.ts';
 import { type Distribution, drawMs } from './distribution.ts';
@@ -55,8 +55,12 @@ export type MachineState = 'booting' | 'alive' | 'exited';
 
 /** One machine's life, from its launch on. */
 export interface FleetMachine {
+  /** What it is: as which it was launched, or of a spare that took a slot over, that slot's machine. */
   readonly ref: MachineRef;
+  /** The name by which its launcher knows it, whatever it is. */
+  readonly launchedAs: MachineRef;
   readonly name: string;
+  /** Changes when a spare takes a slot over. */
   readonly address: string;
   readonly state: MachineState;
   /** Missing until it boots. */
@@ -70,14 +74,19 @@ export interface FleetMachine {
   readonly rebootedAtMs: number | undefined;
 }
 
-/** What changed; told as it happens, before anything else can. */
-export type FleetChange = 'launched' | 'booted' | 'exited';
+/** What changed; told as it happens, before anything else can. `moved`: a spare runs as another slot's machine now. */
+export type FleetChange = 'launched' | 'booted' | 'moved' | 'exited';
 export type FleetListener = (machine: FleetMachine, change: FleetChange) => void;
 
 type Entry = { -readonly [K in keyof FleetMachine]: FleetMachine[K] } & {
   readonly request: LaunchRequest;
+  /** Of a spare: what it is to be. */
+  assigned: LaunchRequest | undefined;
+  /** What it runs by, since it first did: its runner keeps that over a reboot. */
+  config: AgentConfig | undefined;
   readonly log: string[];
-  agent: Agent | undefined;
+  /** Of its present process; missing while that starts. */
+  life: Life | undefined;
 };
 
 /**
@@ -152,6 +161,7 @@ export class Fleet {
     this.#count += 1;
     const entry: Entry = {
       ref: machine,
+      launchedAs: machine,
       name: `sim-${this.#count}`,
       address: this.#addressFor(request.config.listen.host),
       state: 'booting',
@@ -161,14 +171,30 @@ export class Fleet {
       exitedAtMs: undefined,
       rebootedAtMs: undefined,
       request,
+      assigned: undefined,
+      config: undefined,
       log: [],
-      agent: undefined,
+      life: undefined,
     };
     this.#byToken.set(machine.token, entry);
     const bootMs = drawMs(this.random, this.#options.bootMs ?? [50, 1_500]);
     this.#world.at(this.nowMs + bootMs, () => this.#boot(entry));
     this.#tell(entry, 'launched');
     return entry;
+  }
+
+  /**
+   * Readies what a spare's machine needs to be that of a slot. Undefined if there is no such machine any more, or it
+   * is another slot's.
+   */
+  assign(token: string, request: LaunchRequest): AssignedDirectories | undefined {
+    const entry = this.#byToken.get(token);
+    if (entry === undefined || entry === 'called-off' || entry.state !== 'alive') return undefined;
+    if (entry.assigned === undefined) {
+      entry.assigned = request;
+      if (request.emptyDisk) this.eraseDisk(request.config.listen.host);
+    }
+    return entry.assigned.machine.token === request.machine.token ? directoriesOf(request) : undefined;
   }
 
   /** The launch arrives late, and once more after that, as of a client that tried again without being asked to. */
@@ -191,8 +217,8 @@ export class Fleet {
   terminate(machine: FleetMachine): void {
     const entry = this.#entry(machine);
     entry.host?.clock.setTimer(0, () => {
-      if (entry.agent === undefined) this.crash(entry);
-      else entry.agent.stop();
+      if (entry.life === undefined) this.crash(entry);
+      else entry.life.stop();
     });
   }
 
@@ -206,7 +232,7 @@ export class Fleet {
   }
 
   /**
-   * The machine loses power and comes up again, as the same machine: its agent is started anew as it was first,
+   * The machine loses power and comes up again, as the same machine: its agent is started anew as it was last,
    * on the disk that it had or on an empty one. Whoever launched it is told nothing.
    */
   reboot(machine: FleetMachine, disk: 'keep' | 'lose', downMs: number): void {
@@ -215,7 +241,7 @@ export class Fleet {
     entry.host!.crash({ kind: 'machine', unsyncedLossRate: 0.5 });
     entry.state = 'booting';
     entry.rebootedAtMs = this.nowMs;
-    entry.agent = undefined;
+    entry.life = undefined;
     if (disk === 'lose') this.eraseDisk(entry.address);
     this.#world.at(this.nowMs + downMs, () => this.#boot(entry));
   }
@@ -228,6 +254,11 @@ export class Fleet {
     const entry = this.#entry(machine);
     if (entry.state !== 'alive') return;
     this.#exited(entry, 'terminated, says the runner');
+  }
+
+  /** Whether a process runs at an address, known to the runner or not. */
+  answersAt(address: string): boolean {
+    return this.#hosts.get(address)?.state === 'running';
   }
 
   /** What the machine at an address is like when nothing is done to it. */
@@ -267,47 +298,70 @@ export class Fleet {
 
   #boot(entry: Entry): void {
     if (entry.state !== 'booting') return;
-    const { machine, config, ephemeral, emptyDisk } = entry.request;
-    if (emptyDisk && entry.rebootedAtMs === undefined) this.eraseDisk(entry.address);
-    const before = this.#hosts.get(entry.address);
-    const host = before?.restart() ?? this.#createHost(entry);
-    this.#hosts.set(entry.address, host);
-    entry.host = host;
+    const { config, emptyDisk } = entry.request;
+    if (emptyDisk && entry.config === undefined) this.eraseDisk(entry.address);
+    const first = this.#hostAt(entry.address, entry.ref.slot);
+    entry.host = first;
     entry.state = 'alive';
-    const dataDirectory = `/data/${machine.slot}`;
-    const whole: AgentConfig = {
+    entry.config ??= {
       ...config,
       listen: { ...config.listen, host: entry.address },
-      dataDirectory,
-      ...(ephemeral ? { ephemeralDirectory: dataDirectory } : {}),
+      ...directoriesOf(entry.request),
     };
-    const log = createLog(host.clock, (line) => {
+    const whole = entry.config;
+    const log = createLog(first.clock, (line) => {
       entry.log.push(line);
       if (entry.log.length > keptLogLines * 2) entry.log.splice(0, keptLogLines);
     });
+    let present = first;
     const end = (evidence: string) => {
       // What a process that a reboot ended still says is not said of the one after it.
-      if (entry.host !== host) return;
-      host.crash();
+      if (entry.host !== present) return;
+      present.crash();
       this.#exited(entry, evidence);
     };
-    startAgent({ host: this.#options.hostFor?.(host, entry) ?? host, log }, whole).then(
-      (agent) => {
-        entry.agent = agent;
-        agent.ended.then((how) => end(how === 'refused' ? 'exit code 1' : 'exit code 0'));
-      },
-      (error) => {
-        log.warn('the agent could not run', { error: String(error) });
-        end('exit code 1');
-      },
-    );
+    const hostFor = (of: AgentConfig): Host => {
+      if (of !== whole) present = this.#move(entry, present, of);
+      return this.#options.hostFor?.(present, entry) ?? present;
+    };
+    const failed = (error: unknown) => {
+      log.warn('the agent could not run', { error: String(error) });
+      end('exit code 1');
+    };
+    startLife({ hostFor, log }, whole).then((life) => {
+      entry.life = life;
+      life.ended.then((how) => end(how === 'refused' ? 'exit code 1' : 'exit code 0'), failed);
+    }, failed);
     this.#tell(entry, 'booted');
   }
 
-  #createHost({ address, ref }: Entry): SimHost {
+  /** The spare's process goes on at the address and on the disk of the slot that it takes over. */
+  #move(entry: Entry, from: SimHost, config: AgentConfig): SimHost {
+    const { assigned } = entry;
+    const { listen } = config;
+    if (assigned === undefined || this.living().some(({ address }) => address === listen.host)) {
+      throw new HostError('address-in-use', `${listen.host} is not for ${entry.name} to have`);
+    }
+    from.crash();
+    entry.address = listen.host;
+    entry.ref = assigned.machine;
+    entry.config = config;
+    entry.host = this.#hostAt(listen.host, assigned.machine.slot);
+    this.#tell(entry, 'moved');
+    return entry.host;
+  }
+
+  /** The next process of the machine at an address. */
+  #hostAt(address: string, slot: string): SimHost {
+    const host = this.#hosts.get(address)?.restart() ?? this.#createHost(address, slot);
+    this.#hosts.set(address, host);
+    return host;
+  }
+
+  #createHost(address: string, slot: string): SimHost {
     const { clockSkewMs: furthestMs = 0, linkOf } = this.#options;
     const skewMs = furthestMs === 0 ? 0 : this.random.between(-furthestMs, furthestMs);
-    const link = linkOf?.(ref.slot) ?? {};
+    const link = linkOf?.(slot) ?? {};
     this.#usual.set(address, { link, clock: { skewMs } });
     return this.#world.createHost({ address, clockSkewMs: skewMs, ...link });
   }
@@ -317,11 +371,16 @@ export class Fleet {
     entry.state = 'exited';
     entry.evidence = evidence;
     entry.exitedAtMs = this.nowMs;
-    entry.agent = undefined;
+    entry.life = undefined;
     this.#tell(entry, 'exited');
   }
 
   #tell(entry: Entry, change: Parameters<FleetListener>[1]): void {
     for (const listener of [...this.#listeners]) listener(entry, change);
   }
+}
+
+function directoriesOf({ machine, ephemeral }: LaunchRequest): AssignedDirectories {
+  const dataDirectory = `/data/${machine.slot}`;
+  return { dataDirectory, ...(ephemeral ? { ephemeralDirectory: dataDirectory } : {}) };
 }

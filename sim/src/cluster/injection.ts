@@ -29,6 +29,10 @@ export type SurroundingsFault =
    * API too, which cannot tell them that they are over, and not from the ring.
    */
   | { readonly kind: 'stray'; readonly nodes: readonly string[]; readonly forMs: number }
+  /** For a while there are two processes of the control API; agents know one. */
+  | { readonly kind: 'second-control'; readonly forMs: number }
+  /** Agents are told to end by their hosts, as SIGTERM does. */
+  | { readonly kind: 'terminate'; readonly nodes: readonly string[] }
   /** What nodes ask of the control API is done, but they are not told; of leases they are. */
   | { readonly kind: 'lost-answers'; readonly nodes: readonly string[]; readonly forMs: number };
 
@@ -95,6 +99,12 @@ export class Injection {
         for (const place of places) this.#stray(place);
         break;
       }
+      case 'second-control':
+        cluster.secondControl(fault.forMs);
+        break;
+      case 'terminate':
+        for (const node of this.#places(fault.nodes)) cluster.terminate(node);
+        break;
       case 'lost-answers':
         for (const node of this.#places(fault.nodes)) cluster.wire.loseAnswers(node, fault.forMs);
         break;
@@ -113,9 +123,11 @@ export class Injection {
     this.#apply(slot);
   }
 
+  /** Those that are there: slots come and go, and for a moment there may be none. */
   #places(nodes: readonly string[]): string[] {
     const { leader, slots } = this.#cluster;
-    return [...new Set(nodes.map((node) => (node === leaderNode ? (leader ?? slots[0]!) : node)))];
+    const named = new Set(nodes.map((node) => (node === leaderNode ? (leader ?? slots[0]) : node)));
+    return [...slots, controlApiNode].filter((place) => named.has(place));
   }
 
   #others(places: readonly string[]): string[] {

@@ -10,6 +10,7 @@ import type { ClusterWorld } from './cluster-world.ts';
 import type { FleetChange, FleetMachine } from './fleet.ts';
 import {
   leadersActWithinTheirLease,
+  noLeaseIsShownForLonger,
   oldTermsAreRefused,
   oneElectedPerTerm,
   oneHolderPerTerm,
@@ -18,9 +19,12 @@ import {
 } from './leadership-invariants.ts';
 import type { RowChange } from './ledger.ts';
 import {
+  aSpareLivesInOneSlot,
   budgetsAreKept,
+  completeIsProven,
   generationsGoOneByOne,
   nothingIsForgotten,
+  oldClustersAreRefused,
   oldGenerationsAreRefused,
   oneCredentialPerMachine,
   oneMachinePerGeneration,
@@ -28,6 +32,8 @@ import {
   onlyTheDeadAreCalledDead,
   onlyTheDeadAreReplaced,
 } from './machine-invariants.ts';
+import type { Shown } from './ring-datagrams.ts';
+import { theRingChangesStepByStep, votersChangeByAMajority } from './size-invariants.ts';
 import type { Ask } from './watched-host.ts';
 import type { AgentRequest, Exchange } from './wire.ts';
 
@@ -44,6 +50,8 @@ export interface Invariant {
   onRequest?(world: ClusterWorld, request: AgentRequest): ((exchange: Exchange) => Finding) | undefined;
   /** A machine asks for a redeployment, now. */
   onAsk?(world: ClusterWorld, machine: FleetMachine, ask: Ask): Finding;
+  /** A machine tells another who leads, now. */
+  onShown?(world: ClusterWorld, machine: FleetMachine, shown: Shown): Finding;
   /** Looked at now and then: what must hold at any time. */
   assert?(world: ClusterWorld): Finding;
 }
@@ -57,15 +65,21 @@ export function safetyInvariants(): readonly Invariant[] {
     oneHolderPerTerm(),
     oldTermsAreRefused(),
     leadersActWithinTheirLease(),
+    noLeaseIsShownForLonger(),
     oldGenerationsAreRefused(),
     generationsGoOneByOne(),
     oneMachinePerGeneration(),
     oneMachinePerSlot(),
+    aSpareLivesInOneSlot(),
     oneCredentialPerMachine(),
     onlyTheDeadAreCalledDead(),
     onlyTheDeadAreReplaced(),
     budgetsAreKept(),
     nothingIsForgotten(),
     effectsAreStampedAfterTheirCauses(),
+    oldClustersAreRefused(),
+    theRingChangesStepByStep(),
+    votersChangeByAMajority(),
+    completeIsProven(),
   ];
 }

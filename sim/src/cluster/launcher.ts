@@ -5,6 +5,7 @@
  * makes a launcher of its own.
  */
 import {
+  type AssignedDirectories,
   LaunchError,
   type LaunchedMachine,
   type Launcher,
@@ -20,6 +21,7 @@ import type { Fleet, FleetMachine } from './fleet.ts';
 const pollMs = 10;
 const slotNetwork = '10.1';
 const addressesPerNetwork = 250;
+const carefulRate = 0.6;
 const ports = { listen: 6881, ring: 6882, health: 6883 };
 
 export class SimLauncher implements Launcher {
@@ -45,6 +47,8 @@ export class SimLauncher implements Launcher {
       if (network > 255) throw new LaunchError('no-free-address', 'the simulated network is full');
       const host = `${slotNetwork}.${network}.${machine}`;
       if (used.has(host)) continue;
+      // Something still answers there that nobody knows of: a careful runner would give away another.
+      if (this.#fleet.answersAt(host) && this.#fleet.random.chance(carefulRate)) continue;
       addresses.push({
         listen: { host, port: ports.listen },
         ringPort: ports.ring,
@@ -75,6 +79,23 @@ export class SimLauncher implements Launcher {
     if (machine.evidence === 'called off') throw new LaunchError('called-off', 'it was called off meanwhile');
     if (machine.state === 'exited') this.#tellExit(machine);
     return { machine: ref, name: machine.name };
+  }
+
+  async assign(spare: MachineRef, request: LaunchRequest): Promise<AssignedDirectories> {
+    const { unknownOutcomeRate = 0 } = this.#fleet.options;
+    const fate = this.#fleet.random.float();
+    await this.#answer();
+    if (this.#fleet.isOut('fail')) throw notLaunched(request.machine, 'the runner does not answer');
+    const directories = this.#fleet.assign(spare.token, request);
+    if (directories === undefined) {
+      throw new LaunchError(
+        'called-off',
+        `${spare.slot}@${spare.generation} cannot be assigned: it is gone, or another slot’s`,
+      );
+    }
+    const isLost = fate < unknownOutcomeRate || this.#fleet.isOut('unknown') || this.#fleet.isOut('late');
+    if (isLost) throw notLaunched(request.machine, 'the answer was lost');
+    return directories;
   }
 
   async stop(ref: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
@@ -112,7 +133,7 @@ export class SimLauncher implements Launcher {
     return this.#fleet
       .living()
       .filter(({ ref }) => clusterUid === undefined || ref.clusterUid === clusterUid)
-      .map(({ ref, name }) => ({ machine: ref, name }));
+      .map(({ launchedAs, name }) => ({ machine: launchedAs, name }));
   }
 
   watch(onExit: (exit: MachineExit) => void): () => void {
@@ -134,10 +155,11 @@ export class SimLauncher implements Launcher {
     return machine === 'called-off' ? undefined : machine;
   }
 
-  #tellExit({ ref, evidence }: FleetMachine): void {
+  #tellExit({ launchedAs, evidence }: FleetMachine): void {
     const knownMs = drawMs(this.#fleet.random, this.#fleet.options.exitKnownMs ?? [20, 2_000]);
     this.#host.clock.setTimer(knownMs, () => {
-      for (const listener of [...this.#listeners]) listener({ machine: ref, evidence: evidence ?? 'gone' });
+      for (const listener of [...this.#listeners])
+        listener({ machine: launchedAs, evidence: evidence ?? 'gone' });
     });
   }
 

@@ -7,15 +7,15 @@ export function oneVotePerTerm(): Invariant {
   const votes = new Map<string, string>();
   return {
     id: 'a voter votes once a term',
-    onEvent(_world, { kind, slot, generation, data }) {
+    onEvent(_world, { clusterUid, kind, slot, generation, data }) {
       // A candidate's own vote is told of as its candidacy, which it makes known once the vote is durable.
       const isOwn = kind === 'election-started' && data.phase === 'vote';
       if (kind !== 'vote-granted' && !isOwn) return undefined;
       const voter = `${slot}@${generation}`;
       const candidate = isOwn ? voter : String(data.candidate);
       const key = `${voter} in term ${data.term}`;
-      const before = votes.get(key);
-      votes.set(key, candidate);
+      const before = votes.get(`${clusterUid} ${key}`);
+      votes.set(`${clusterUid} ${key}`, candidate);
       return before === undefined || before === candidate
         ? undefined
         : `${key} voted for ${before}, then for ${candidate}`;
@@ -31,14 +31,14 @@ export function votesAreAboveAdmission(): Invariant {
     onCommit(_world, change) {
       if (change.table !== 'ring' || change.after === undefined) return undefined;
       for (const member of change.after.members) {
-        const name = formatMachineId(member);
+        const name = `${change.uid} ${formatMachineId(member)}`;
         admitted.set(name, admitted.get(name) ?? member.admittedAtTerm);
       }
       return undefined;
     },
-    onEvent(_world, { kind, slot, generation, data }) {
+    onEvent(_world, { clusterUid, kind, slot, generation, data }) {
       if (kind !== 'vote-granted') return undefined;
-      const admittedAtTerm = admitted.get(`${slot}@${generation}`);
+      const admittedAtTerm = admitted.get(`${clusterUid} ${slot}@${generation}`);
       if (admittedAtTerm === undefined || Number(data.term) > admittedAtTerm) return undefined;
       return `${slot}@${generation} voted in term ${data.term}, and was admitted at ${admittedAtTerm}`;
     },
@@ -46,15 +46,15 @@ export function votesAreAboveAdmission(): Invariant {
 }
 
 export function oneElectedPerTerm(): Invariant {
-  const elected = new Map<number, string>();
+  const elected = new Map<string, string>();
   return {
     id: 'at most one is elected a term',
-    onEvent(_world, { kind, slot, generation, data }) {
+    onEvent(_world, { clusterUid, kind, slot, generation, data }) {
       if (kind !== 'elected') return undefined;
       const term = Number(data.term);
       const winner = `${slot}@${generation}`;
-      const before = elected.get(term);
-      elected.set(term, winner);
+      const before = elected.get(`${clusterUid} ${term}`);
+      elected.set(`${clusterUid} ${term}`, winner);
       return before === undefined || before === winner
         ? undefined
         : `${before} and ${winner} were both elected in term ${term}`;
@@ -70,12 +70,12 @@ export function leadersActWithinTheirLease(): Invariant {
     onCommit(world, change) {
       if (change.table !== 'lease' || change.after === undefined) return undefined;
       const { term, holder } = change.after;
-      endsMs.set(`${holder} in term ${term}`, world.nowMs + world.spec.leaseMs);
+      endsMs.set(`${change.uid} ${holder} in term ${term}`, world.nowMs + world.spec.leaseMs);
       return undefined;
     },
     onAsk(world, { ref }, { slot, generation, term }) {
       const leader = `${formatMachineId(ref)} in term ${term}`;
-      const endMs = endsMs.get(leader);
+      const endMs = endsMs.get(`${ref.clusterUid} ${leader}`);
       if (endMs !== undefined && world.nowMs < endMs) return undefined;
       const since = endMs === undefined ? 'it never had' : `ended ${Math.round(world.nowMs - endMs)} ms ago`;
       return `${leader} asked to replace ${slot}@${generation} under a lease that ${since}`;
@@ -83,15 +83,38 @@ export function leadersActWithinTheirLease(): Invariant {
   };
 }
 
+/** On its way from node to node a lease seems to last longer by the time of each way. */
+const shownSlackMs = 2_000;
+/** What came while a node stood still it reads as if it had been said now. */
+const standstillMs = 10_000;
+
+/** Whoever is told of a lease waits for its end before another may lead: so it must have one, whoever passes it on. */
+export function noLeaseIsShownForLonger(): Invariant {
+  /** By what its holder said of it, and by the world's clock. */
+  const endsMs = new Map<string, number>();
+  return {
+    id: 'nobody says of a lease that it runs for longer than its holder does',
+    onShown(world, { ref }, { from, holder, term, leaseMs }) {
+      const lease = `${ref.clusterUid} ${holder} in term ${term}`;
+      const endMs = endsMs.get(lease) ?? 0;
+      if (from === holder) endsMs.set(lease, Math.max(endMs, world.nowMs + leaseMs));
+      const overMs = world.nowMs + leaseMs - endMs;
+      if (from === holder || leaseMs <= 0 || overMs <= shownSlackMs) return undefined;
+      if (world.impairments.longestMs(ref.slot, standstillMs, 0) > 0) return undefined;
+      return `${from} says that the lease of ${holder} in term ${term} runs for ${leaseMs} ms, ${Math.round(overMs)} ms too long`;
+    },
+  };
+}
+
 export function oneHolderPerTerm(): Invariant {
-  const holders = new Map<number, string>();
+  const holders = new Map<string, string>();
   return {
     id: 'one lease holder per term',
     onCommit(_world, change) {
       if (change.table !== 'lease' || change.after === undefined) return undefined;
       const { term, holder } = change.after;
-      const before = holders.get(term);
-      holders.set(term, holder);
+      const before = holders.get(`${change.uid} ${term}`);
+      holders.set(`${change.uid} ${term}`, holder);
       if (before !== undefined && before !== holder) {
         return `term ${term} was given to ${before}, then to ${holder}`;
       }
@@ -107,7 +130,7 @@ export function oldTermsAreRefused(): Invariant {
   return {
     id: 'nothing is done under an old term',
     onRequest(world, request) {
-      if (request.kind === 'report') return undefined;
+      if (request.kind === 'report' || request.kind === 'join') return undefined;
       const { term: current = 0 } = world.ledger.lease ?? {};
       if (request.term >= current) return undefined;
       return ({ status, answer }) => {

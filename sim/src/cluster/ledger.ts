@@ -1,5 +1,8 @@
-/** What the store holds of the one cluster of a simulated world, followed commit by commit from outside. */
-import type { RingConfiguration } from '@skep/contract';
+/**
+ * What the store holds of the cluster of a simulated world, followed commit by commit from outside. A cluster that was
+ * deleted may have a successor of the same name, with another uid: then that one is meant, wherever no other is named.
+ */
+import type { MachineId, RingConfiguration } from '@skep/contract';
 import type {
   EffectRow,
   LeaseRow,
@@ -20,9 +23,10 @@ interface Tables {
   readonly redeployments: RedeploymentRow;
 }
 
-/** One row's change in a commit; `before` missing if it is new, `after` if it went. */
+/** One row's change in a commit, of the cluster of that uid; `before` missing if it is new, `after` if it went. */
 export type RowChange = {
   readonly [T in keyof Tables]: {
+    readonly uid: string;
     readonly table: T;
     readonly before: Tables[T] | undefined;
     readonly after: Tables[T] | undefined;
@@ -32,17 +36,17 @@ export type RowChange = {
 type Rows = { readonly [T in keyof Tables]: Map<string, Tables[T]> };
 
 export class Ledger {
-  readonly #rows: Rows = {
-    lease: new Map(),
-    ring: new Map(),
-    slots: new Map(),
-    machines: new Map(),
-    effects: new Map(),
-    redeployments: new Map(),
-  };
+  readonly #clusters = new Map<string, Rows>();
+  #rows = noRows();
+  #uid: string | undefined;
   readonly events: NewEvent[] = [];
   /** When the lease was last given or renewed, in virtual ms. */
   leaseGivenAtMs = Number.NEGATIVE_INFINITY;
+
+  /** Of the cluster that is there now, or was last; undefined before the first. */
+  get uid(): string | undefined {
+    return this.#uid;
+  }
 
   get lease(): LeaseRow | undefined {
     return this.#rows.lease.values().next().value;
@@ -57,8 +61,8 @@ export class Ledger {
     return this.#rows.slots;
   }
 
-  get effects(): Iterable<EffectRow> {
-    return this.#rows.effects.values();
+  redeployment(slot: string, toGeneration: number): RedeploymentRow | undefined {
+    return this.#rows.redeployments.get(`${slot}@${toGeneration}`);
   }
 
   get effectCount(): number {
@@ -74,11 +78,19 @@ export class Ledger {
     return this.machine(slot.slot, slot.generation);
   }
 
-  /** Whether some row or pending effect knows of a machine. */
-  knows({ slot, generation, attempt }: MachineRef): boolean {
-    const row = this.machine(slot, generation);
+  /** The machines that a spare was assigned to be: one, if all is well, or none. */
+  takersOf({ slot, generation }: MachineId): readonly MachineRow[] {
+    return [...this.#rows.machines.values()].filter(
+      ({ livesIn }) => livesIn?.slot === slot && livesIn.generation === generation,
+    );
+  }
+
+  /** Whether some row or pending effect of its cluster knows of a machine. */
+  knows({ clusterUid, slot, generation, attempt }: MachineRef): boolean {
+    const { machines, effects } = this.#clusters.get(clusterUid) ?? noRows();
+    const row = machines.get(`${slot}@${generation}`);
     if (row?.attempt === attempt && !row.gone) return true;
-    for (const effect of this.effects) {
+    for (const effect of effects.values()) {
       if (effect.slot === slot && effect.generation === generation && effect.attempt === attempt) return true;
     }
     return false;
@@ -89,17 +101,39 @@ export class Ledger {
     this.events.push(...events);
     const changes: RowChange[] = [];
     for (const { key, put, remove } of writes) {
-      const [, , table, ...rest] = key.split('/');
+      const [, uid = '', table, ...rest] = key.split('/');
       if (table === undefined || !Object.hasOwn(this.#rows, table)) continue;
       if (put === undefined && remove === undefined) continue;
-      const rows = this.#rows[table as keyof Tables] as Map<string, unknown>;
+      const rows = this.#rowsOf(uid)[table as keyof Tables] as Map<string, unknown>;
       const id = rest.join('/');
       const before = rows.get(id);
       if (put === undefined) rows.delete(id);
       else rows.set(id, put);
       if (table === 'lease') this.leaseGivenAtMs = nowMs;
-      changes.push({ table, before, after: put } as unknown as RowChange);
+      changes.push({ uid, table, before, after: put } as unknown as RowChange);
     }
     return changes;
   }
+
+  #rowsOf(uid: string): Rows {
+    let rows = this.#clusters.get(uid);
+    if (rows === undefined) {
+      rows = noRows();
+      this.#clusters.set(uid, rows);
+      this.#rows = rows;
+      this.#uid = uid;
+    }
+    return rows;
+  }
+}
+
+function noRows(): Rows {
+  return {
+    lease: new Map(),
+    ring: new Map(),
+    slots: new Map(),
+    machines: new Map(),
+    effects: new Map(),
+    redeployments: new Map(),
+  };
 }

@@ -1,5 +1,5 @@
 /** Invariants of machines: generations, launches, deaths, budgets. */
-import { formatMachineId } from '@skep/contract';
+import { type Command, formatMachineId, type MachineId } from '@skep/contract';
 import type { ClusterWorld } from './cluster-world.ts';
 import type { Finding, Invariant } from './invariants.ts';
 
@@ -29,9 +29,14 @@ export function oldGenerationsAreRefused(): Invariant {
       return ({ status, answer }) => {
         if (status >= 300) return undefined;
         switch (request.kind) {
+          case 'join':
+            return fenced ? `${name} joined although its slot had moved on` : undefined;
           case 'report': {
-            // A machine that is being let go may go on reporting, but is told nothing but to stop.
             const { commands, revision } = answer;
+            const [taker] = world.ledger.takersOf(request.machine);
+            // A spare that was assigned waits to be told what to become, and is told nothing else.
+            if (taker !== undefined && (commands ?? []).every(isToBecome(taker))) return undefined;
+            // A machine that is being let go may go on reporting, but is told nothing but to stop.
             const stops = commands?.length === 1 && commands[0].kind === 'stop';
             if (stops) stopRevisions.add(revision);
             if (!fenced || stops || (commands === undefined && stopRevisions.has(revision))) return undefined;
@@ -54,6 +59,25 @@ export function oldGenerationsAreRefused(): Invariant {
   };
 }
 
+const isToBecome =
+  ({ slot, generation }: MachineId) =>
+  (command: Command) =>
+    command.kind === 'become' && command.config.slot === slot && command.config.generation === generation;
+
+/** Whatever a spare is assigned to be, it is that alone. */
+export function aSpareLivesInOneSlot(): Invariant {
+  return {
+    id: 'a spare lives in one slot at most',
+    onCommit(world, change) {
+      if (change.table !== 'machines' || change.after?.livesIn === undefined) return undefined;
+      const takers = world.ledger.takersOf(change.after.livesIn);
+      return takers.length <= 1
+        ? undefined
+        : `${formatMachineId(change.after.livesIn)} was assigned as ${takers.map(formatMachineId).join(' and ')}`;
+    },
+  };
+}
+
 /** Who comes with another credential has lost what it had promised, or is another: neither may speak in its name. */
 export function oneCredentialPerMachine(): Invariant {
   const credentials = new Map<string, string>();
@@ -61,12 +85,12 @@ export function oneCredentialPerMachine(): Invariant {
     id: 'a machine has one credential',
     onRequest(_world, request) {
       if (request.kind !== 'report') return undefined;
-      const { authorization, attempt } = request;
+      const { authorization, attempt, uid } = request;
       const name = `${formatMachineId(request.machine)}, attempt ${attempt}`;
       return ({ status }) => {
         if (status >= 300) return undefined;
-        const first = credentials.get(name);
-        if (first === undefined) credentials.set(name, authorization);
+        const first = credentials.get(`${uid} ${name}`);
+        if (first === undefined) credentials.set(`${uid} ${name}`, authorization);
         return first === undefined || first === authorization
           ? undefined
           : `reports as ${name} were accepted under two credentials`;
@@ -77,18 +101,22 @@ export function oneCredentialPerMachine(): Invariant {
 
 const budgetWindowMs = 60_000;
 const usualBudget = { perSlot: 4, perCluster: 20 };
+/** Whoever asks on purpose is not counted, and need not give a reason. */
+const operator = 'operator';
 
 /** By the control API's own clock: one that comes back with its wall clock set ahead forgives what was before. */
 export function budgetsAreKept(): Invariant {
-  const begun: { readonly slot: string; readonly atMs: number }[] = [];
+  const begun: { readonly uid: string; readonly slot: string; readonly atMs: number }[] = [];
   return {
     id: 'redeployments keep within their budget',
     onCommit(world, change) {
       if (change.table !== 'redeployments' || change.before !== undefined || change.after === undefined)
         return undefined;
-      const { slot, times } = change.after;
-      begun.push({ slot, atMs: times.acceptedMs });
-      const recent = begun.filter(({ atMs }) => atMs > times.acceptedMs - budgetWindowMs);
+      const { uid } = change;
+      const { slot, times, askedBy } = change.after;
+      if (askedBy === operator) return undefined;
+      begun.push({ uid, slot, atMs: times.acceptedMs });
+      const recent = begun.filter((one) => one.uid === uid && one.atMs > times.acceptedMs - budgetWindowMs);
       const ofSlot = recent.filter((one) => one.slot === slot).length;
       const { redeploymentsPerSlot = usualBudget.perSlot, redeploymentsPerCluster = usualBudget.perCluster } =
         world.asked;
@@ -132,7 +160,7 @@ export function oneMachinePerSlot(): Invariant {
   return {
     id: 'the old machine is proven gone before the next one runs',
     onFleet(world, { ref, name }, change) {
-      if (change !== 'booted') return undefined;
+      if (change !== 'booted' && change !== 'moved') return undefined;
       const other = world.fleet
         .living()
         .find((machine) => machine.name !== name && machine.ref.slot === ref.slot);
@@ -156,11 +184,14 @@ export function onlyTheDeadAreReplaced(): Invariant {
         return undefined;
       if (change.after.generation === change.before.generation) return undefined;
       const { slot, generation } = change.before;
+      if (world.ledger.redeployment(slot, change.after.generation)?.askedBy === operator) return undefined;
       const machine = world.fleet
         .living()
         .find(({ ref }) => ref.slot === slot && ref.generation === generation);
       // One that went down and came up again did die.
       if (machine === undefined || machine.rebootedAtMs !== undefined) return undefined;
+      // A spare that was assigned is not replaced but at work elsewhere.
+      if (world.ledger.takersOf({ slot, generation }).length > 0) return undefined;
       const heldBackMs = world.impairments.longestMs(slot, rememberedMs, machine.launchedAtMs);
       if (heldBackMs >= world.spec.graceMs - slackMs) return undefined;
       return `${slot}@${generation} was replaced while alive, having been held back for ${Math.round(heldBackMs)} ms at most`;
@@ -180,6 +211,43 @@ export function onlyTheDeadAreCalledDead(): Invariant {
         .living()
         .find(({ ref }) => ref.slot === slot && ref.generation === generation && ref.attempt === attempt);
       return alive && `${slot}@${generation} lives as ${alive.name}, and was found dead: ${reason}`;
+    },
+  };
+}
+
+/** A zombie of a cluster that is no more may know the names of all; nobody takes it for one of the cluster of now. */
+export function oldClustersAreRefused(): Invariant {
+  return {
+    id: "an earlier cluster's machine is accepted by nobody",
+    onRequest(world, { uid, machine, kind }) {
+      const name = formatMachineId(machine);
+      if (uid === world.ledger.uid) return undefined;
+      return ({ status, answer }) => {
+        const accepted = kind === 'lease' ? answer?.granted === true : status < 300;
+        return accepted ? `a ${kind} of ${name} was accepted, which is of an earlier cluster` : undefined;
+      };
+    },
+    onFleet(world, { ref, address }, change) {
+      if (change !== 'launched' || ref.clusterUid === world.ledger.uid) return undefined;
+      return `${ref.slot}@${ref.generation} of an earlier cluster was launched at ${address}`;
+    },
+  };
+}
+
+/** As the rows say; the truth is the fleet's. */
+export function completeIsProven(): Invariant {
+  return {
+    id: 'complete is what serves and has its predecessor gone',
+    onCommit(world, { table, before, after, uid }) {
+      if (table !== 'redeployments' || after?.state !== 'complete' || before?.state === 'complete')
+        return undefined;
+      const { slot, toGeneration } = after;
+      const machines = world.fleet.all().filter(({ ref }) => ref.clusterUid === uid && ref.slot === slot);
+      const old = machines.find(({ ref, state }) => ref.generation < toGeneration && state !== 'exited');
+      if (old !== undefined)
+        return `${slot}@${toGeneration} counts as complete, and ${old.name} still lives as ${slot}@${old.ref.generation}`;
+      const booted = machines.some(({ ref, host }) => ref.generation === toGeneration && host !== undefined);
+      return booted ? undefined : `${slot}@${toGeneration} counts as complete, and never ran`;
     },
   };
 }

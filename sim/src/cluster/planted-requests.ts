@@ -13,7 +13,7 @@ type Forge = (world: ClusterWorld, asked: AgentRequest) => Forged | undefined;
 /** Passes agents' requests on as `forge` has them. */
 export function forging(world: ClusterWorld, forge: Forge): Layer {
   return (handler) => async (request, remote) => {
-    const asked = await world.wire.read(request);
+    const asked = await world.wire.read(request, remote);
     const forged = asked === undefined ? undefined : forge(world, asked);
     if (asked === undefined || forged === undefined) return handler(request, remote);
     const response = await handler(await rewritten(request, forged), remote);
@@ -23,9 +23,10 @@ export function forging(world: ClusterWorld, forge: Forge): Layer {
 
 /** An old leader's request, as if its holder and term were those of now. */
 export function underTheCurrentTerm(world: ClusterWorld, asked: AgentRequest): Forged | undefined {
-  const { lease } = world.ledger;
-  if (asked.kind === 'report' || lease === undefined || asked.term >= lease.term) return undefined;
-  const authorization = world.wire.authorizationOf(lease.holder);
+  const { lease, uid } = world.ledger;
+  if (asked.kind === 'report' || asked.kind === 'join') return undefined;
+  if (lease === undefined || asked.term >= lease.term) return undefined;
+  const authorization = world.wire.authorizationOf(uid, lease.holder);
   if (authorization === undefined) return undefined;
   const { term } = lease;
   if (asked.kind === 'redeployment') return { authorization, body: { term } };
@@ -38,18 +39,37 @@ export function ofTheCurrentGeneration(world: ClusterWorld, asked: AgentRequest)
   const current = (slot: string) => world.ledger.slots.get(slot)?.generation;
   const { slot, generation } = asked.machine;
   const own = current(slot);
+  if (asked.kind === 'join') return undefined;
   if (asked.kind === 'redeployment') {
     const target = current(asked.slot);
     return target === undefined || target === asked.generation ? undefined : { body: { generation: target } };
   }
   if (own === undefined || own === generation) return undefined;
-  const authorization = world.wire.authorizationOf(`${slot}@${own}`);
+  const authorization = world.wire.authorizationOf(world.ledger.uid, `${slot}@${own}`);
   const row = world.ledger.machine(slot, own);
   if (authorization === undefined || row === undefined) return undefined;
   const machine = { slot, generation: own };
   return asked.kind === 'lease'
     ? { authorization, body: { holder: machine } }
     : { authorization, body: { machine, attempt: row.attempt } };
+}
+
+/** As if whoever comes from an earlier cluster of the name were the machine of the present one that is called the same. */
+export function ofTheCurrentCluster(world: ClusterWorld, asked: AgentRequest): Forged | undefined {
+  const { uid } = world.ledger;
+  const { slot, generation } = asked.machine;
+  if (asked.kind === 'join' || uid === undefined || asked.uid === uid) return undefined;
+  const authorization = world.wire.authorizationOf(uid, `${slot}@${generation}`);
+  const row = world.ledger.machine(slot, generation);
+  if (authorization === undefined || row === undefined) return undefined;
+  return { authorization, body: asked.kind === 'report' ? { attempt: row.attempt } : {} };
+}
+
+/** As if whoever is in the ring had adopted it as it is. */
+export function withTheCurrentRing(world: ClusterWorld, asked: AgentRequest): Forged | undefined {
+  const { ring } = world.ledger;
+  if (asked.kind !== 'report' || asked.ring === undefined || ring === undefined) return undefined;
+  return { body: { ring: { ...asked.ring, configurationVersion: ring.version } } };
 }
 
 const leaseStretch = 6;

@@ -3,7 +3,7 @@
  * able to find. They live around the control API, its launcher and store, and the agents' hosts, never
  * inside: production code has no switch for them.
  */
-import type { Journal, Launcher, LaunchRequest, Store } from '@skep/control-api';
+import type { Journal, Launcher, LaunchRequest, RedeploymentRow, Store, Write } from '@skep/control-api';
 import type { Host } from '@skep/p2p-core/host';
 import type { ClusterWorld } from './cluster-world.ts';
 import type { Fleet, FleetMachine } from './fleet.ts';
@@ -14,10 +14,13 @@ import {
   grantsLongLeases,
   hidesAdmission,
   hidesStamps,
+  ofTheCurrentCluster,
   ofTheCurrentGeneration,
   underTheCurrentTerm,
   withoutBudgets,
+  withTheCurrentRing,
 } from './planted-requests.ts';
+import { believingStrangers, keepingLeases, RingBending } from './planted-rings.ts';
 import { partsOf } from './watched-host.ts';
 import type { Layer } from './wire.ts';
 
@@ -63,6 +66,18 @@ const plants = {
   budget: (): Plant => ({ layer: withoutBudgets }),
   /** The control API's Lamport clock does not go by what agents' calls are stamped with. */
   lamport: (): Plant => ({ layer: hidesStamps }),
+  /** The control API takes a machine of an earlier cluster for the one of now that is called the same. */
+  uid: (world: ClusterWorld): Plant => ({ layer: forging(world, ofTheCurrentCluster) }),
+  /** The ring's size changes without waiting until most have the ring as it is. */
+  'size-change': (world: ClusterWorld): Plant => ({ layer: forging(world, withTheCurrentRing) }),
+  /** A redeployment counts as complete when its machine is launched. */
+  complete: (): Plant => ({ rows: completingAtOnce }),
+  /** A commit is made whatever the rows have become since it was decided. */
+  'compare-and-set': (): Plant => ({ rows: comparingNothing }),
+  /** Who leads is passed on as it was heard, not as long as it lasts. */
+  'relayed-lease': (): Plant => bendingRings(new RingBending(keepingLeases)),
+  /** One node's suspicion is enough for all others to hold a member dead. */
+  confirmations: (): Plant => bendingRings(new RingBending(believingStrangers)),
 } as const satisfies Record<string, (world: ClusterWorld) => Plant>;
 
 /** Each takes away one rule. */
@@ -80,7 +95,7 @@ function launcherWith(launcher: Launcher, replaced: Partial<Launcher>): Launcher
     allocate: (count, taken) => launcher.allocate(count, taken),
     launch: (request) => launcher.launch(request),
     stop: (machine, options) => launcher.stop(machine, options),
-    kill: (machine) => launcher.kill(machine),
+    kill: (machine, options) => launcher.kill(machine, options),
     list: (clusterUid) => launcher.list(clusterUid),
     watch: (onExit) => launcher.watch(onExit),
     logs: (machine, tailBytes) => launcher.logs(machine, tailBytes),
@@ -146,14 +161,57 @@ function takingForDead(launcher: Launcher, world: ClusterWorld): Launcher {
 }
 
 function forgettingEffects(rows: Store & Journal): Store & Journal {
+  return rowsWith(rows, {
+    list: async (prefix) => (await rows.list(prefix)).filter(({ key }) => !key.includes('/effects/')),
+  });
+}
+
+function rowsWith(rows: Store & Journal, replaced: Partial<Store & Journal>): Store & Journal {
   return {
     get: (key) => rows.get(key),
-    list: async (prefix) => (await rows.list(prefix)).filter(({ key }) => !key.includes('/effects/')),
+    list: (prefix) => rows.list(prefix),
     commit: (writes, events) => rows.commit(writes, events),
     head: (uid) => rows.head(uid),
     read: (uid, after, limit) => rows.read(uid, after, limit),
     subscribe: (uid, onAppended) => rows.subscribe(uid, onAppended),
     forget: (uid) => rows.forget(uid),
+    ...replaced,
+  };
+}
+
+function completingAtOnce(rows: Store & Journal): Store & Journal {
+  const hasty = (write: Write): Write => {
+    const row = write.put as unknown as RedeploymentRow | undefined;
+    if (row === undefined || !write.key.includes('/redeployments/') || row.state === 'cancelled')
+      return write;
+    return { ...write, put: { ...row, state: 'complete' } } as unknown as Write;
+  };
+  return rowsWith(rows, { commit: (writes, events) => rows.commit(writes.map(hasty), events) });
+}
+
+function comparingNothing(rows: Store & Journal): Store & Journal {
+  const commit: Store['commit'] = async (writes, events) => {
+    const present = await Promise.all(
+      writes.map(async (write) => ({
+        ...write,
+        expectedVersion: (await rows.get(write.key))?.version ?? 0,
+      })),
+    );
+    return rows.commit(present, events);
+  };
+  return rowsWith(rows, { commit });
+}
+
+function bendingRings(bending: RingBending): Plant {
+  return {
+    launcher: (launcher) =>
+      launcherWith(launcher, {
+        launch: (request) => {
+          bending.launched(request);
+          return launcher.launch(request);
+        },
+      }),
+    host: (host, machine) => bending.host(host, machine),
   };
 }
 

@@ -1,5 +1,6 @@
 /** A machine's host with an observer between it and its agent: what invariants and faults must know at once. */
-import type { Files, Host, Http } from '@skep/p2p-core/host';
+import type { Files, Host, Http, Network } from '@skep/p2p-core/host';
+import { type Shown, shownIn } from './ring-datagrams.ts';
 
 /** A redeployment that an agent asks for, at the moment it asks: the act that only a leader may do. */
 export interface Ask {
@@ -12,9 +13,12 @@ export interface HostWatcher {
   /** A small file was written, and its writer is about to be told. */
   onWritten(path: string): void;
   onAsk(ask: Ask): void;
+  /** It tells another who leads. */
+  onShown(shown: Shown): void;
 }
 
-export function watchedHost(host: Host, watcher: HostWatcher): Host {
+/** `ringPort`: that its ring's datagrams are sent from; missing if it is in none. */
+export function watchedHost(host: Host, watcher: HostWatcher, ringPort?: number): Host {
   const files: Files = {
     read: (path, maxBytes) => host.files.read(path, maxBytes),
     writeAtomic: async (path, bytes) => {
@@ -36,7 +40,25 @@ export function watchedHost(host: Host, watcher: HostWatcher): Host {
     },
     serve: (local, handler, options) => host.http.serve(local, handler, options),
   };
-  return { ...partsOf(host), files, http };
+  const net: Network = {
+    connectTcp: (remote, handler, options) => host.net.connectTcp(remote, handler, options),
+    listenTcp: (local, accept) => host.net.listenTcp(local, accept),
+    resolve: (name) => host.net.resolve(name),
+    bindUdp: async (local, onMessage) => {
+      const socket = await host.net.bindUdp(local, onMessage);
+      if (local.port !== ringPort) return socket;
+      return {
+        local: socket.local,
+        send: (datagram, to) => {
+          const shown = shownIn(datagram);
+          if (shown !== undefined) watcher.onShown(shown);
+          socket.send(datagram, to);
+        },
+        close: () => socket.close(),
+      };
+    },
+  };
+  return { ...partsOf(host), net, files, http };
 }
 
 /** The parts of a host by themselves: a spread of a class instance would miss its getters. */

@@ -3,7 +3,7 @@
  *
  * Chunks get lost only to cuts and dead machines, and the simulator knows when they do, so a connection
  * that loses nothing needs no retransmission timer; one that does waits as long as a real one would before
- * it tries again. (What random loss costs a stream is time: see tcp.ts.) Acknowledgements are looked up
+ * it tries again. (What random loss costs a stream is time: see segment-loss.ts.) Acknowledgements are looked up
  * when there is something to send; only a sender that waits for one has an event of it.
  */
 import type { Slice } from './chunk.ts';

@@ -1,13 +1,8 @@
 /**
  * One end of a simulated TCP connection: handshake, orderly end, reset, and the meeting of the two stream
  * halves with the process's handler. What the kernel does (accept, acknowledge, retransmit, refuse) goes on
- * while the process is paused; the handler is called through the process's gate.
- *
- * Bytes travel in chunks of up to several blocks (chunk.ts), by turns on links that have rates (links.ts),
- * under a congestion window and the receiver's (send-stream.ts). A segment lost at random costs its stream
- * what finding and sending it again takes, a round trip or a timeout, and half the window or all of it; no
- * chunk is taken apart for it. Only a cut, or a machine without power, swallows chunks, which are then
- * retransmitted until the connection counts as dead. Acknowledgements take time but no bandwidth.
+ * while the process is paused; the handler is called through the process's gate. How bytes get from end to
+ * end is in data-path.ts.
  */
 import type {
   Address,
@@ -18,28 +13,14 @@ import type {
   TcpHandler,
 } from '@skep/p2p-core/host';
 import { HostError } from '@skep/p2p-core/host';
-import { Arrivals, passedDownlinkMs } from './arrivals.ts';
-import type { Chunk } from './chunk.ts';
 import { SimContent } from './content.ts';
-import { EventQueue, type SimEvent } from './event-queue.ts';
-import type { Fabric } from './fabric.ts';
+import { DataPath, type DataPathComponents, type DataPathOwner } from './data-path.ts';
 import { Handshake, type HandshakeOwner } from './handshake.ts';
-import { Link } from './links.ts';
 import type { ListenerBinding, Machine } from './machine.ts';
-import { ReceiveStream } from './receive-stream.ts';
-import { lossDelayMs } from './segment-loss.ts';
-import type { SendPath } from './send-stream.ts';
-import { BlockRun, RECEIVE_WINDOW_BYTES, SendStream, slicesOf } from './send-stream.ts';
-import type { SimProcess } from './sim-process.ts';
-import type { Trace } from './trace.ts';
+import type { ReceiveStream } from './receive-stream.ts';
+import { BlockRun, type SendStream, slicesOf } from './send-stream.ts';
 
-export interface TcpComponents {
-  readonly process: SimProcess;
-  readonly machine: Machine;
-  readonly fabric: Fabric;
-  readonly trace: Trace;
-  readonly now: () => number;
-}
+export type TcpComponents = DataPathComponents;
 
 export interface TcpEnds {
   readonly local: Address;
@@ -48,46 +29,36 @@ export interface TcpEnds {
   readonly remoteMachine: Machine | undefined;
 }
 
-/** How long a window update that a cut swallowed is missed (RFC 9293, 3.8.6.1: zero-window probes). */
-const WINDOW_PROBE_MS = 1_000;
 const HIGH_WATER_BYTES = 2 ** 20;
 
-/** A machine's way to itself. Without a rate it notes nothing, so one serves all. */
-const LOOPBACK = new Link({ queue: new EventQueue(), now: () => 0 });
-
-export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
+export class TcpEndpoint implements TcpConnection, DataPathOwner, HandshakeOwner {
   readonly local: Address;
   readonly remote: Address;
   readonly #components: TcpComponents;
   readonly #remoteMachine: Machine | undefined;
+  readonly #data: DataPath;
   readonly #sender: SendStream;
-  readonly #receiver = new ReceiveStream();
+  readonly #receiver: ReceiveStream;
   #handler: TcpHandler | undefined;
   #peer: TcpEndpoint | undefined;
   #phase: 'connecting' | 'opening' | 'open' | 'closed' = 'connecting';
   #handshake: Handshake | undefined;
-  /** What waits before this machine's downlink. */
-  #arrivals: Arrivals | undefined;
   /** The kernel has forgotten the connection: what still arrives is answered with a reset. */
   #isGone = false;
-  #receivedBytes = 0;
-  /** Up to where the peer was told that it may send. */
-  #toldWindowEnd = RECEIVE_WINDOW_BYTES;
-  #hasPeerEnded = false;
   #isEndTold = false;
   #wasAboveHighWater = false;
   #isInputHeld = false;
   /** A paused process will look into the stream when it goes on. */
   #isDeliveryHeld = false;
-  /** A stream's segments never overtake each other. */
-  #notBeforeMs = 0;
 
   constructor(components: TcpComponents, ends: TcpEnds) {
     this.#components = components;
     this.local = ends.local;
     this.remote = ends.remote;
     this.#remoteMachine = ends.remoteMachine;
-    this.#sender = new SendStream(this);
+    this.#data = new DataPath(components, this, ends.remoteMachine);
+    this.#sender = this.#data.sender;
+    this.#receiver = this.#data.receiver;
     if (!components.process.isDead) components.machine.connections.add(this);
   }
 
@@ -175,64 +146,21 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
     this.#receiver.drop();
   }
 
-  // -------------------------------------------------------------- SendPath
+  // -------------------------------------------------------------- DataPathOwner
 
-  nowMs(): number {
-    return this.#components.now();
+  get isGone(): boolean {
+    return this.#isGone;
   }
 
-  get uplink(): Link {
-    return this.#isLoopback ? LOOPBACK : this.#components.machine.up;
+  takesData(): boolean {
+    // A reset may get lost: then what arrived comes again, and finds another one.
+    if (this.#isGone) this.#sendReset();
+    // Of what comes before the answer to our SYN nothing is kept.
+    return !this.#isGone && this.#phase !== 'connecting';
   }
 
-  get chunkBytes(): number {
-    if (this.#isLoopback || this.#remoteMachine === undefined) return LOOPBACK.turnBytes;
-    return Math.min(this.#components.machine.up.turnBytes, this.#remoteMachine.down.turnBytes);
-  }
-
-  transmit(chunk: Chunk, firstMs: number, lastMs: number): void {
-    const remote = this.#remoteMachine;
-    if (this.#peer === undefined || remote === undefined) return;
-    const { fabric, machine } = this.#components;
-    const { paths } = fabric;
-    if (paths.isCut(machine, remote)) {
-      this.#sender.noteLoss();
-      return;
-    }
-    const latencyMs = paths.latencyMs(machine, remote);
-    chunk.firstMs = firstMs + latencyMs;
-    const lossMs = lossDelayMs(this.#sender, chunk, paths.lossRate(machine, remote), machine.random);
-    const travelledMs = lastMs + latencyMs + paths.jitterMs(machine, remote) + lossMs;
-    // Not before a downlink that nobody else uses has passed it, which saves an event for that.
-    const passedMs = this.#isLoopback ? 0 : chunk.firstMs + remote.down.durationMs(chunk.wireBytes);
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, travelledMs, passedMs);
-    const { queue } = machine.clock;
-    // One that was given up for lost may be under way still, and then comes twice.
-    if (chunk.isDue) queue.add(this.#notBeforeMs, () => this.reach(chunk));
-    else queue.schedule(this.#notBeforeMs, chunk);
-  }
-
-  reach(chunk: Chunk): void {
-    const peer = this.#peer;
-    const remote = this.#remoteMachine;
-    if (peer === undefined || remote === undefined) return;
-    const { fabric, machine } = this.#components;
-    if (!fabric.paths.isCut(machine, remote) && remote.isOn) peer.#arrive(chunk);
-    else this.#sender.noteLoss();
-  }
-
-  schedule(atMs: number, event: SimEvent): void {
-    this.#components.machine.clock.queue.schedule(atMs, event);
-  }
-
-  roundTripMs(): number {
-    const { fabric, machine } = this.#components;
-    const remote = this.#remoteMachine ?? machine;
-    return fabric.paths.latencyMs(machine, remote) + fabric.paths.latencyMs(remote, machine);
-  }
-
-  laterInKernel(delayMs: number, work: () => void): void {
-    this.#components.process.laterInKernel(delayMs, work);
+  onArrived(): void {
+    this.#deliver();
   }
 
   onSent(): void {
@@ -256,10 +184,9 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
   sendSyn(): boolean {
     const remoteMachine = this.#remoteMachine;
     if (remoteMachine === undefined) return false;
-    const { machine } = this.#components;
-    this.#trace('tcp-connect', remoteMachine);
-    machine.nat?.noteSent('tcp', this.local.port, remoteMachine.ordinal, this.nowMs());
-    this.#sendControl(() => this.#synArrives(remoteMachine));
+    const { machine, now } = this.#components;
+    machine.nat?.noteSent('tcp', this.local.port, remoteMachine.ordinal, now());
+    this.#data.sendControl('tcp-connect', () => this.#synArrives(remoteMachine));
     return true;
   }
 
@@ -277,9 +204,9 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
       return;
     }
     const { host, port } = this.remote;
-    const { ordinal } = this.#components.machine;
-    if (!this.#isLoopback && remoteMachine.nat?.mayReach('tcp', port, ordinal, this.nowMs()) === false)
-      return;
+    const { machine, now } = this.#components;
+    const { nat } = remoteMachine;
+    if (!this.#data.isLoopback && nat?.mayReach('tcp', port, machine.ordinal, now()) === false) return;
     const listener = remoteMachine.listeners.at(host, port);
     if (listener === undefined) this.#refuse(remoteMachine);
     else this.#accept(listener);
@@ -287,17 +214,20 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
 
   #accept(listener: ListenerBinding): void {
     const peer = listener.makeEndpoint(this);
-    this.#peer = peer;
-    peer.#peer = this;
+    this.#meet(peer);
+    peer.#meet(this);
     peer.#answerSyn();
     listener.accept(peer);
   }
 
+  #meet(peer: TcpEndpoint): void {
+    this.#peer = peer;
+    this.#data.peer = peer.#data;
+  }
+
   #answerSyn(): void {
     const client = this.#peer;
-    if (client === undefined || this.#remoteMachine === undefined) return;
-    this.#trace('tcp-accept', this.#remoteMachine);
-    this.#sendControl(() => client.#establish());
+    if (client !== undefined) this.#data.sendControl('tcp-accept', () => client.#establish());
   }
 
   #refuse(remoteMachine: Machine): void {
@@ -329,64 +259,7 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
     this.#deliver();
   }
 
-  // -------------------------------------------------------------- data
-
-  /** A chunk reaches this machine's downlink. */
-  #arrive(chunk: Chunk): void {
-    const { down } = this.#components.machine;
-    if (this.#arrivals === undefined) {
-      const passedMs = this.#isLoopback ? 0 : passedDownlinkMs(down, chunk, this.nowMs());
-      if (passedMs !== undefined && passedMs <= this.nowMs()) {
-        this.#receive(chunk);
-        return;
-      }
-      this.#arrivals = new Arrivals(this);
-      if (passedMs !== undefined) {
-        this.#arrivals.pass(chunk, passedMs);
-        return;
-      }
-    }
-    this.#arrivals.wait(chunk, down);
-  }
-
-  /** See ArrivalsOwner. */
-  receiveAt(timeMs: number, chunk: Chunk): void {
-    this.#components.machine.clock.queue.add(timeMs, () => {
-      this.#arrivals?.received();
-      if (this.#arrivals?.isOver === true) this.#arrivals = undefined;
-      if (this.#components.machine.isOn) this.#receive(chunk);
-      else this.#senderNotesLoss();
-    });
-  }
-
-  /** Tells the peer's kernel that this machine does not acknowledge what it sent. */
-  #senderNotesLoss(): void {
-    if (this.#peer !== undefined) this.#peer.#sender.noteLoss();
-  }
-
-  /** A chunk has come over the downlink. */
-  #receive(chunk: Chunk): void {
-    if (this.#isGone || this.#phase === 'connecting') {
-      // Of what comes before the answer to our SYN nothing is kept.
-      if (this.#isGone) this.#sendReset();
-      // A reset may get lost: then this comes again, and finds another one.
-      this.#senderNotesLoss();
-      return;
-    }
-    // What comes after something lost is not kept; what has come before is acknowledged once more.
-    if (chunk.offset > this.#receivedBytes) return;
-    if (chunk.offset === this.#receivedBytes) {
-      const { machine, trace } = this.#components;
-      const kind = chunk.isEnd ? 'tcp-end' : 'tcp-data';
-      trace.add(this.nowMs(), kind, this.#remoteMachine ?? machine, machine, chunk.lengthBytes);
-      this.#receivedBytes += chunk.lengthBytes;
-      const slices = chunk.take();
-      if (chunk.isEnd) this.#hasPeerEnded = true;
-      else this.#receiver.push(slices, chunk.lengthBytes);
-      this.#deliver();
-    }
-    this.#acknowledge(chunk);
-  }
+  // -------------------------------------------------------------- the process
 
   /** Whether the handler may be given more. */
   get isOpen(): boolean {
@@ -411,7 +284,7 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
     } catch (error) {
       this.#fail(error);
     }
-    if (this.#windowEnd - this.#toldWindowEnd >= RECEIVE_WINDOW_BYTES / 2) this.#tellWindow();
+    this.#data.noteRead();
     if (!this.#isInputOver || this.#isEndTold || this.#phase !== 'open') return;
     this.#isEndTold = true;
     if (handler.onEnd === undefined) this.close();
@@ -421,44 +294,7 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
 
   /** Whether the handler has been shown all that the peer will ever send. */
   get #isInputOver(): boolean {
-    return this.#hasPeerEnded && this.#receiver.isShown && !this.#isInputHeld;
-  }
-
-  /** What the process leaves in the kernel fills the window. */
-  get #windowEnd(): number {
-    return this.#receiver.deliveredBytes + RECEIVE_WINDOW_BYTES;
-  }
-
-  #acknowledge(chunk: Chunk): void {
-    const peer = this.#peer;
-    const remote = this.#remoteMachine;
-    if (peer === undefined || remote === undefined || this.#isGone) return;
-    const { fabric, machine } = this.#components;
-    if (fabric.paths.isCut(machine, remote)) {
-      peer.#sender.noteLoss();
-      return;
-    }
-    // A segment that found the window as it was, and the process that has read it since, are one answer.
-    this.#toldWindowEnd = Math.max(this.#toldWindowEnd, this.#windowEnd);
-    const ackAtMs = this.nowMs() + fabric.paths.latencyMs(machine, remote);
-    peer.#sender.ackArrivesAt(chunk, ackAtMs, this.#toldWindowEnd);
-  }
-
-  /** Tells the sender that a process which had fallen behind has read on. */
-  #tellWindow(): void {
-    const peer = this.#peer;
-    const remote = this.#remoteMachine;
-    if (peer === undefined || remote === undefined || this.#isGone) return;
-    const { fabric, machine, process } = this.#components;
-    const windowEnd = this.#windowEnd;
-    this.#toldWindowEnd = windowEnd;
-    if (fabric.paths.isCut(machine, remote)) process.laterInKernel(WINDOW_PROBE_MS, () => this.#tellWindow());
-    else
-      machine.clock.queue.add(this.nowMs() + fabric.paths.latencyMs(machine, remote), () => {
-        if (fabric.paths.isCut(machine, remote))
-          process.laterInKernel(WINDOW_PROBE_MS, () => this.#tellWindow());
-        else peer.#sender.openWindow(windowEnd);
-      });
+    return this.#data.hasPeerEnded && this.#receiver.isShown && !this.#isInputHeld;
   }
 
   #pump(): void {
@@ -485,9 +321,7 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
 
   #sendReset(): void {
     const peer = this.#peer;
-    if (peer === undefined || this.#remoteMachine === undefined) return;
-    this.#trace('tcp-reset', this.#remoteMachine);
-    this.#sendControl(() => peer.#resetArrives());
+    if (peer !== undefined) this.#data.sendControl('tcp-reset', () => peer.#resetArrives());
   }
 
   #resetArrives(): void {
@@ -516,10 +350,6 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
 
   // -------------------------------------------------------------- small things
 
-  get #isLoopback(): boolean {
-    return this.#remoteMachine === this.#components.machine;
-  }
-
   #canSend(): boolean {
     return this.#phase !== 'closed' && !this.#sender.wantsEnd && !this.#components.process.isDead;
   }
@@ -543,15 +373,5 @@ export class TcpEndpoint implements TcpConnection, SendPath, HandshakeOwner {
     }
     this.#components.process.report(error);
     this.destroy(new HostError('io', 'The handler of the connection threw.', { cause: error }));
-  }
-
-  #sendControl(arrive: () => void): void {
-    const { fabric, machine } = this.#components;
-    if (this.#remoteMachine === undefined) return;
-    this.#notBeforeMs = fabric.sendControl(machine, this.#remoteMachine, this.#notBeforeMs, arrive);
-  }
-
-  #trace(kind: 'tcp-connect' | 'tcp-accept' | 'tcp-reset', to: Machine): void {
-    this.#components.trace.add(this.nowMs(), kind, this.#components.machine, to, 0);
   }
 }

@@ -57,8 +57,8 @@ export async function runInSim(plan: ScenarioPlan, options: SimRunOptions): Prom
     plan,
     {
       api: cluster.client,
-      clock: cluster.operator.clock,
-      compute: cluster.operator.compute,
+      clock: cluster.operatorHost.clock,
+      compute: cluster.operatorHost.compute,
       content: contentIn(cluster, options.seed),
       listener: outbox,
       violations: () => cluster.violations,

@@ -126,7 +126,7 @@ export class Lookup {
     }
   }
 
-  /** Whom to query now; undefined if nobody, for now or, once `done`, for good. Counts as asked from here on. */
+  /** Whom to query now; undefined if nobody: not yet or, once `done`, never again. Counts as asked from here on. */
   next(): Candidate | undefined {
     if (this.#inFlight >= this.#parallelism) return undefined;
     const row = this.#pick();

@@ -15,7 +15,7 @@ export interface LongRunOptions {
   readonly latencyMs?: number;
   /** Every so often in the whole ring, one node, drawn at random, stands still for so long. */
   readonly pauses?: { readonly everyMs: number; readonly forMs: number };
-  /** This many nodes' timers run ten times late. @default 0 */
+  /** This many nodes stand still for 0.9 s of each second, and their timers run ten times late. @default 0 */
   readonly starved?: number;
   readonly timing?: Partial<RingTiming>;
 }
@@ -38,11 +38,13 @@ const STARVED_FACTOR = 10;
 const LEASE_MS = 5_000;
 const HOUR_MS = 3_600_000;
 const SLICE_MS = 1_000;
+const STARVED_MS = 900;
 
 /** One world of one seed for as long as it takes. */
 export function falseVerdicts(options: LongRunOptions): FalseVerdicts {
   const { members, seed, pauses, starved = 0, latencyMs = 25 } = options;
   const slots = Array.from({ length: members }, (_, index) => `bootstrap-${index + 1}`);
+  const starvedSlots = slots.slice(0, starved);
   const counts = { verdicts: 0, suspicions: 0, elections: -1 };
   let firstVerdictMs: number | undefined;
   const world: World = new World({
@@ -52,7 +54,7 @@ export function falseVerdicts(options: LongRunOptions): FalseVerdicts {
     loss: options.loss ?? 0,
     leaseMs: LEASE_MS,
     timing: options.timing ?? {},
-    slowTimers: new Map(slots.slice(0, starved).map((slot) => [slot, STARVED_FACTOR])),
+    slowTimers: new Map(starvedSlots.map((slot) => [slot, STARVED_FACTOR])),
     onEvent: ({ event }) => {
       if (event.type === 'member-suspected') counts.suspicions += 1;
       else if (event.type === 'lease-granted') counts.elections += 1;
@@ -65,6 +67,7 @@ export function falseVerdicts(options: LongRunOptions): FalseVerdicts {
   const durationMs = (options.nodeHours * HOUR_MS) / members;
   let nextPauseMs = pauses?.everyMs ?? Number.POSITIVE_INFINITY;
   while (world.nowMs < durationMs) {
+    for (const slot of starvedSlots) world.pause(slot, STARVED_MS);
     world.run(Math.min(SLICE_MS, Math.max(1, nextPauseMs - world.nowMs)));
     if (pauses === undefined || world.nowMs < nextPauseMs) continue;
     nextPauseMs += pauses.everyMs;

@@ -4,14 +4,16 @@
  * lease. One seed gives one history. Wrong implementations are made by wrapping what passes between a
  * machine and this world (`Planted`), never inside the machine.
  */
+
+import type { VoteRecord } from '../ballot.ts';
 import type { RingConfiguration, RingMember } from '../configuration.ts';
-import type { VoteRecord } from '../election.ts';
 import type { RingEvent } from '../events.ts';
 import type { RedeploymentRequest } from '../healer.ts';
 import type { LeaseAnswer } from '../leadership.ts';
-import { type RingInput, RingMachine, type RingOutput } from '../machine.ts';
+import { RingMachine } from '../machine.ts';
 import { formatMember, type MemberId } from '../member.ts';
 import type { Envelope } from '../messages.ts';
+import type { RingInput, RingOutput } from '../step.ts';
 import { DEFAULT_TIMING, type RingTiming } from '../timing.ts';
 
 export interface WorldOptions {
@@ -144,7 +146,8 @@ export class World {
   }
 
   pause(slot: string, durationMs: number): void {
-    this.node(slot).pausedUntilMs = this.nowMs + durationMs;
+    const node = this.node(slot);
+    node.pausedUntilMs = Math.max(node.pausedUntilMs, this.nowMs + durationMs);
   }
 
   /** Only within a group do datagrams arrive; undefined heals, cut links too. The authority is another matter. */

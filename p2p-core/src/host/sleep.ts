@@ -1,5 +1,5 @@
 /** Waiting by a Host's clock, cut short by a signal. */
-import type { Clock } from '@skep/p2p-core/host';
+import type { Clock } from './host.ts';
 
 /** Resolves after `delayMs`; rejects with the signal's reason if that is aborted first. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
