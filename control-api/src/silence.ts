@@ -16,6 +16,11 @@ import type { Liveness } from './liveness.ts';
 const none: readonly Silent[] = [];
 /** Fewer may all be silent by chance. */
 const fewestForMost = 4;
+/**
+ * An agent whose answer got lost waits 5 s longer than it was to be held, and up to one more before it asks again:
+ * however short the grace, it could not be heard before.
+ */
+const longestUnheardMs = 6_000;
 
 export class Silence {
   readonly #liveness: Liveness;
@@ -39,7 +44,7 @@ export class Silence {
   /** Looks again. Silence is counted from `silenceSinceMs` at most. True if others are silent now. */
   look(record: ClusterRecord, silenceSinceMs: number, now: number): boolean {
     const { graceMs, heal, orphanMs } = record.about.spec;
-    const patienceMs = graceMs + latenessMs(record);
+    const patienceMs = Math.max(graceMs, longestUnheardMs) + latenessMs(record);
     let silent: Silent[] = [];
     const spares: MachineId[] = [];
     let candidates = 0;

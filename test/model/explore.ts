@@ -6,6 +6,7 @@
 
 import { currentMachine } from '../../control-api/src/decisions/decision.ts';
 import { isHeld } from '../../control-api/src/decisions/lease.ts';
+import { refOf } from '../../control-api/src/decisions/spares.ts';
 import { type Finding, findingIn, findingOver } from './invariants.ts';
 import type { Rules } from './rules.ts';
 import { bodyKey, canonical, isLiving, type ModelState, now } from './state.ts';
@@ -102,19 +103,30 @@ class Exploration {
   /** Nothing is left to be done, or nobody may do it within the bounds. */
   #allIsWell(state: ModelState): boolean {
     if (state.about.state === 'deleting') return this.#rules.decisions.isEnded(state);
-    if (this.#outOfTerms(state)) return true;
+    if (this.#outOfTerms(state) || this.#outOfAttempts(state)) return true;
     if (state.effects.size > 0 || state.ring.members.some(({ voter }) => !voter)) return false;
     for (const slot of state.slots.values()) {
       if (slot.leaving) return false;
       const machine = currentMachine(state, slot);
-      const lives = isLiving(state.bodies.get(bodyKey(machine)));
+      const lives = isLiving(state.bodies.get(bodyKey(refOf(state, machine))));
       if (slot.held ? lives : machine.state !== 'serving' || !lives) return false;
     }
     return true;
   }
 
+  /** A spare that is to be another's machine has ended, and what would be launched in its place is beyond the bounds. */
+  #outOfAttempts(state: ModelState): boolean {
+    return [...state.slots.values()].some((slot) => {
+      const machine = currentMachine(state, slot);
+      if (machine.livesIn === undefined || machine.tokenSha256 !== undefined) return false;
+      const lives = isLiving(state.bodies.get(bodyKey(refOf(state, machine))));
+      return machine.attempt >= this.#world.bounds.attempts && !lives;
+    });
+  }
+
   /** Whoever could heal would need a term beyond the bounds. */
-  #outOfTerms({ lease, slots, bodies, machines }: ModelState): boolean {
+  #outOfTerms(state: ModelState): boolean {
+    const { lease, slots, bodies, machines } = state;
     const { terms } = this.#world.bounds;
     if (terms === 0 || lease.term < terms) return false;
     if (!isHeld(lease, now)) return true;
@@ -122,7 +134,7 @@ class Exploration {
     if (machine === undefined) return false;
     return (
       slots.get(machine.slot)?.generation !== machine.generation ||
-      bodies.get(bodyKey(machine))?.life !== 'alive'
+      bodies.get(bodyKey(refOf(state, machine)))?.life !== 'alive'
     );
   }
 

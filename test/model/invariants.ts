@@ -2,8 +2,9 @@
 import type { RingConfiguration } from '@skep/contract';
 import { isHeld } from '../../control-api/src/decisions/lease.ts';
 import { machineKey } from '../../control-api/src/decisions/rows.ts';
+import { refOf } from '../../control-api/src/decisions/spares.ts';
 import { watchdogHolder } from '../../control-api/src/decisions/watchdog.ts';
-import { bodyKey, isLiving, longAgo, type ModelState, now } from './state.ts';
+import { bodyKey, identityOf, isLiving, longAgo, type ModelState, now } from './state.ts';
 import type { Step } from './steps.ts';
 
 export interface Finding {
@@ -20,8 +21,9 @@ const ofStates: readonly Rule<[ModelState, boolean]>[] = [
       const living = new Set<string>();
       for (const body of bodies.values()) {
         if (!isLiving(body)) continue;
-        if (living.has(body.slot)) return `${bodyKey(body)} is not the only one in ${body.slot}`;
-        living.add(body.slot);
+        const { slot } = identityOf(body);
+        if (living.has(slot)) return `${bodyKey(body)} is not the only one in ${slot}`;
+        living.add(slot);
       }
       return undefined;
     },
@@ -39,7 +41,7 @@ const ofStates: readonly Rule<[ModelState, boolean]>[] = [
       if (ended) return undefined;
       for (const body of bodies.values()) {
         if (!isLiving(body) && body.life !== 'asked') continue;
-        const { slot, generation, attempt } = body;
+        const { slot, generation, attempt } = identityOf(body);
         const row = machines.get(machineKey(slot, generation));
         if (row?.attempt === attempt && !row.gone) continue;
         const known = [...effects.values()].some(
@@ -64,7 +66,7 @@ const ofStates: readonly Rule<[ModelState, boolean]>[] = [
     'what is being deleted launches nothing',
     ({ about, effects }) => {
       if (about.state !== 'deleting') return undefined;
-      for (const [key, { kind }] of effects) if (kind === 'launch') return key;
+      for (const [key, { kind }] of effects) if (kind === 'launch' || kind === 'assign') return key;
       return undefined;
     },
   ],
@@ -81,19 +83,23 @@ const ofStates: readonly Rule<[ModelState, boolean]>[] = [
   ],
   [
     'only the dead are called dead',
-    ({ bodies, machines }) => {
-      for (const machine of machines.values()) {
-        if (machine.state === 'dead' && isLiving(bodies.get(bodyKey(machine)))) return bodyKey(machine);
+    (state) => {
+      for (const machine of state.machines.values()) {
+        const body = state.bodies.get(bodyKey(refOf(state, machine)));
+        if (machine.state === 'dead' && isLiving(body)) return bodyKey(machine);
       }
       return undefined;
     },
   ],
   [
     'gone is gone',
-    ({ bodies, machines }) => {
-      for (const machine of machines.values()) {
-        const life = bodies.get(bodyKey(machine))?.life;
-        if (machine.gone && life !== 'off' && life !== 'exited') {
+    (state) => {
+      for (const machine of state.machines.values()) {
+        const body = state.bodies.get(bodyKey(refOf(state, machine)));
+        const life = body?.life;
+        // A spare that lives on as another is gone as what it was.
+        const isAnother = body !== undefined && identityOf(body).slot !== machine.slot;
+        if (machine.gone && !isAnother && life !== 'off' && life !== 'exited') {
           return `${bodyKey(machine)} counts as gone and is ${life ?? 'not called off'}`;
         }
       }
@@ -120,6 +126,18 @@ const ofStates: readonly Rule<[ModelState, boolean]>[] = [
           if (effect.slot === slot && effect.generation === generation && effect.kind === 'launch')
             return key;
         }
+      }
+      return undefined;
+    },
+  ],
+  [
+    'a spare lives in one slot only',
+    ({ machines }) => {
+      const taken = new Set<string>();
+      for (const { livesIn } of machines.values()) {
+        if (livesIn === undefined) continue;
+        if (taken.has(bodyKey(livesIn))) return bodyKey(livesIn);
+        taken.add(bodyKey(livesIn));
       }
       return undefined;
     },
@@ -219,11 +237,13 @@ const ofSteps: readonly Rule<[ModelState, Step]>[] = [
   [
     'a slot moves on one generation at a time, when somebody may ask for it',
     ({ slots }, { move, after }) => {
-      for (const { slot, generation } of after.slots.values()) {
+      for (const { slot, generation, role } of after.slots.values()) {
         const before = slots.get(slot)?.generation ?? generation;
         if (generation === before) continue;
         if (generation !== before + 1) return `${slot} from ${before} to ${generation}`;
-        if (move.kind !== 'ask' && move.kind !== 'redeploy-node') return `${slot} without being asked`;
+        // Nobody need ask for a spare.
+        if (move.kind !== 'ask' && move.kind !== 'redeploy-node' && role !== 'spare')
+          return `${slot} without being asked`;
       }
       return undefined;
     },

@@ -8,6 +8,7 @@ import { decideDelete, isEnded } from '../../control-api/src/decisions/deletion.
 import { decideJoin } from '../../control-api/src/decisions/join.ts';
 import { decideLease } from '../../control-api/src/decisions/lease.ts';
 import {
+  decideAssigned,
   decideExit,
   decideGivenUp,
   decideLaunched,
@@ -24,6 +25,7 @@ import {
 } from '../../control-api/src/decisions/ring-change.ts';
 import type { MachineRow } from '../../control-api/src/decisions/rows.ts';
 import { machineKey } from '../../control-api/src/decisions/rows.ts';
+import { decideSpareSilent } from '../../control-api/src/decisions/spare-renewal.ts';
 import { decideWatchdog } from '../../control-api/src/decisions/watchdog.ts';
 
 export const production = {
@@ -44,6 +46,8 @@ export const production = {
   decideAddNode,
   decideRemoveNode,
   decideRingStep,
+  decideAssigned,
+  decideSpareSilent,
 };
 export type Decisions = typeof production;
 
@@ -61,6 +65,8 @@ export interface Surroundings {
   readonly exitsAreTrue: boolean;
   /** Of the ring a member reports what it has adopted. */
   readonly reportsAreTrue: boolean;
+  /** Who lives in a spare is stopped by the spare's name, which is the launcher's. */
+  readonly sparesAreStopped: boolean;
   /** A commit fails if a row has changed since it was decided that it writes; or also one that it relies on. */
   readonly commitsCompare: 'written-and-relied-on' | 'written' | 'nothing';
 }
@@ -72,6 +78,7 @@ export const asPromised: Surroundings = {
   stopsProve: true,
   exitsAreTrue: true,
   reportsAreTrue: true,
+  sparesAreStopped: true,
   commitsCompare: 'written-and-relied-on',
 };
 
@@ -397,6 +404,27 @@ export const removed: Readonly<Record<string, Removal>> = {
       decideRingStep: (...args) => withoutChanges(decideRingStep(...args), isEffect('stop')),
       decideRemoveNode: (...args) => withoutChanges(decideRemoveNode(...args), isEffect('stop')),
     }),
+  },
+  'a spare lives in one slot only': {
+    world: 'spares',
+    finds: /^a spare lives in one slot only$/,
+    rules: deciding({
+      decideRedeployment: (...args) =>
+        withoutChanges(decideRedeployment(...args), ({ id }) => id.startsWith('spare-')),
+    }),
+  },
+  'a pool makes up for a spare that was assigned': {
+    world: 'takeovers',
+    finds: /^it heals if nothing more goes wrong$/,
+    rules: deciding({
+      decideJoin: (...args) => withoutChanges(decideJoin(...args), isEffect('launch')),
+      decideStopped: (...args) => withoutChanges(decideStopped(...args), isEffect('launch')),
+    }),
+  },
+  'who lives in a spare is stopped by the name that its launcher knows': {
+    world: 'takeovers',
+    finds: /^(gone is gone|nothing launched is forgotten|a slot has at most one machine)$/,
+    rules: surroundedBy({ sparesAreStopped: false }),
   },
 };
 

@@ -5,7 +5,12 @@
 import type { RingConfiguration } from '@skep/contract';
 import type { Change, ClusterState } from '../../control-api/src/decisions/decision.ts';
 import { isHeld } from '../../control-api/src/decisions/lease.ts';
-import type { MachineRow, RedeploymentRow, TableName } from '../../control-api/src/decisions/rows.ts';
+import type {
+  Attempt,
+  MachineRow,
+  RedeploymentRow,
+  TableName,
+} from '../../control-api/src/decisions/rows.ts';
 import type { SlotAddresses } from '../../control-api/src/ports/launcher.ts';
 
 /** All that ever happens, happens now; what is over was long ago. */
@@ -27,6 +32,10 @@ export interface Body {
   readonly credential: number;
   /** More machines that the same token made: none, if the launcher keeps its promise. */
   readonly twins: number;
+  /** Of a spare: the attempt that the launcher has readied it to be. */
+  readonly assigned?: Attempt;
+  /** Of a spare: the attempt that it is now. */
+  readonly as?: Attempt;
   /** The ring as it has adopted it; missing before it has one. */
   readonly ring?: RingConfiguration;
 }
@@ -46,6 +55,11 @@ export function bodyKey({
   attempt,
 }: Pick<Body, 'slot' | 'generation' | 'attempt'>): string {
   return `${slot}@${generation}.${attempt}`;
+}
+
+/** Which attempt's machine it is. */
+export function identityOf({ slot, generation, attempt, as }: Body): Attempt {
+  return as ?? { slot, generation, attempt };
 }
 
 export function isLiving(body: Body | undefined): boolean {
@@ -108,6 +122,10 @@ function table(rows: ReadonlyMap<string, object>): string {
   return texts.sort().join();
 }
 
+function attemptText(attempt: Attempt | undefined): string {
+  return attempt === undefined ? '' : `/${bodyKey(attempt)}`;
+}
+
 const numbered = ['launching', 'joined', 'serving', 'stopping', 'dead', 'failed', 'stopped'];
 
 function encode(row: object): string {
@@ -126,12 +144,12 @@ function encode(row: object): string {
   if ('life' in row) {
     const body = row as Body;
     const ring = body.ring === undefined ? '' : encoded(body.ring);
-    return `${bodyKey(body)}${body.life[0]}${body.life[1]}${body.credential}${body.twins}${ring}`;
+    return `${bodyKey(body)}${body.life[0]}${body.life[1]}${body.credential}${body.twins}${ring}${attemptText(body.assigned)}${attemptText(body.as)}`;
   }
   if ('eventsTaken' in row) {
     const machine = row as MachineRow;
     const state = numbered.indexOf(machine.state);
-    return `${bodyKey(machine)}${state}${machine.tokenSha256 ?? ''}${machine.gone ? 'g' : ''}${machine.name ? 'n' : ''}`;
+    return `${bodyKey(machine)}${state}${machine.tokenSha256 ?? ''}${machine.gone ? 'g' : ''}${machine.name ? 'n' : ''}${attemptText(machine.livesIn)}${machine.directories ? 'd' : ''}`;
   }
   const { slot, generation, held, leaving } = row as {
     slot: string;

@@ -3,7 +3,7 @@
  * joined may ask for anything in any order, late, twice, after its death; launches land late; the control API may
  * crash between doing and saying, which is why both are steps of their own.
  */
-import type { MachineId, Report } from '@skep/contract';
+import type { MachineId, Report, SlotName } from '@skep/contract';
 import type { Change, Decided, Decision } from '../../control-api/src/decisions/decision.ts';
 import { currentMachine } from '../../control-api/src/decisions/decision.ts';
 import { isHeld } from '../../control-api/src/decisions/lease.ts';
@@ -14,6 +14,7 @@ import {
   type MachineRow,
   machineKey,
 } from '../../control-api/src/decisions/rows.ts';
+import { becoming, dwellerOf, refOf } from '../../control-api/src/decisions/spares.ts';
 import { watchdogHolder } from '../../control-api/src/decisions/watchdog.ts';
 import type { Rules, Surroundings } from './rules.ts';
 import {
@@ -21,6 +22,7 @@ import {
   type Body,
   bodyKey,
   committed,
+  identityOf,
   longAgo,
   type ModelState,
   now,
@@ -132,14 +134,25 @@ export class Steps {
       const key = bodyKey(body);
       if (body.life === 'booting') this.#world(`${key} boots`, true, { ...body, life: 'alive' });
       if (body.life !== 'alive') continue;
-      if (!this.#mayEnd(body)) continue;
+      const row = this.#rowOf(body);
+      const stops = row?.state === 'stopping' && becoming(this.#state, row) === undefined;
+      const other = row === undefined ? undefined : becoming(this.#state, row);
+      if (other?.directories !== undefined) {
+        const as: Attempt = { slot: other.slot, generation: other.generation, attempt: other.attempt };
+        this.#world(`${key} becomes ${bodyKey(as)}`, true, { ...body, as });
+      }
+      if (!this.#mayEnd(identityOf(body))) continue;
       // Refused for its credential, or having said that it stops, it ends itself.
-      const stops = this.#state.machines.get(machineKey(body.slot, body.generation))?.state === 'stopping';
       this.#world(`${key} exits`, stops || body.credential === 2, { ...body, life: 'exited' });
       if (reboots && body.credential === 1) {
         this.#world(`${key} loses its disk`, false, { ...body, credential: 2 });
       }
     }
+  }
+
+  #rowOf(body: Body): MachineRow | undefined {
+    const { slot, generation } = identityOf(body);
+    return this.#state.machines.get(machineKey(slot, generation));
   }
 
   /** What could not be replaced any more within the bounds does not end by itself. */
@@ -165,6 +178,7 @@ export class Steps {
     for (const [key, effect] of this.#state.effects) {
       if (surroundings.effectsInOrder && first.get(effect.slot) !== key) continue;
       if (effect.kind === 'launch') this.#launch(effect);
+      else if (effect.kind === 'assign') this.#assign(effect);
       else if (effect.kind === 'stop') this.#stop(effect);
     }
     for (const body of this.#state.bodies.values()) {
@@ -221,9 +235,30 @@ export class Steps {
     );
   }
 
-  #stop(effect: EffectRow): void {
-    const key = bodyKey(effect);
+  #assign(effect: EffectRow): void {
+    const { decisions } = this.#rules;
     const { slot, generation, attempt } = effect;
+    const body = this.#state.bodies.get(bodyKey(refOf(this.#state, effect)));
+    const told: Move = { kind: 'rows' };
+    const isFit = body?.life === 'alive' && bodyKey(body.assigned ?? effect) === bodyKey(effect);
+    if (!isFit) {
+      if (attempt >= this.#bounds.attempts) return;
+      const decision = decisions.decideGivenUp(this.#state, effect, 'called off', 0, now);
+      this.#decided(`${bodyKey(effect)} is told to have no spare`, told, true, decision);
+    } else if (body.assigned === undefined) {
+      const assigned: Attempt = { slot, generation, attempt };
+      this.#world(`${bodyKey(body)} is readied for ${bodyKey(effect)}`, true, { ...body, assigned });
+    } else {
+      const decision = decisions.decideAssigned(this.#state, effect, { dataDirectory: '/' }, now);
+      this.#decided(`${bodyKey(effect)} is told to have its spare`, told, true, decision);
+    }
+  }
+
+  #stop(effect: EffectRow): void {
+    const { slot, generation, attempt } = this.#rules.surroundings.sparesAreStopped
+      ? refOf(this.#state, effect)
+      : effect;
+    const key = bodyKey({ slot, generation, attempt });
     const body = this.#state.bodies.get(key);
     const isOver = body?.life === 'off' || body?.life === 'exited';
     if (!isOver) {
@@ -242,9 +277,10 @@ export class Steps {
   }
 
   #exit(body: Body): void {
-    const machine = this.#state.machines.get(machineKey(body.slot, body.generation));
-    const unjoined = machine?.attempt === body.attempt && machine.tokenSha256 === undefined;
-    if (unjoined && body.attempt >= this.#bounds.attempts) return;
+    const { slot, generation, attempt } = dwellerOf(this.#state, body);
+    const machine = this.#state.machines.get(machineKey(slot, generation));
+    const unjoined = machine?.attempt === attempt && machine.tokenSha256 === undefined;
+    if (unjoined && attempt >= this.#bounds.attempts) return;
     this.#decided(
       `${bodyKey(body)} is told to have exited`,
       { kind: 'rows' },
@@ -259,10 +295,11 @@ export class Steps {
     const { decisions } = this.#rules;
     for (const body of this.#state.bodies.values()) {
       if (body.life !== 'alive' && body.life !== 'exited') continue;
-      const { slot, generation, attempt } = body;
+      const identity = identityOf(body);
+      const { slot, generation, attempt } = identity;
       // Its join may have been on its way as it ended.
       if (body.life === 'exited' && generation >= this.#bounds.generations) continue;
-      const credential = `${bodyKey(body)}:${secretName(body.credential)}`;
+      const credential = `${bodyKey(identity)}:${secretName(body.credential)}`;
       for (const hasSecret of [true, false]) {
         const decision = decisions.decideJoin(
           this.#state,
@@ -270,7 +307,7 @@ export class Steps {
           hasSecret,
           now,
         );
-        const move: Move = { kind: 'join', body, hasSecret, credential };
+        const move: Move = { kind: 'join', body: { ...body, ...identity }, hasSecret, credential };
         this.#decided(`${credential} joins${hasSecret ? '' : ' without the secret'}`, move, true, decision);
       }
     }
@@ -325,6 +362,16 @@ export class Steps {
     if ([...this.#state.redeployments.values()].some(({ times }) => times.acceptedMs > longAgo))
       this.#minute();
     this.#watchdog();
+    this.#spares();
+  }
+
+  #spares(): void {
+    for (const { slot, generation, role } of this.#state.slots.values()) {
+      if (role !== 'spare' || generation >= this.#bounds.generations) continue;
+      const machine = { slot: slot as SlotName, generation };
+      const decision = this.#rules.decisions.decideSpareSilent(this.#state, machine, now);
+      this.#decided(`${slot}@${generation} is heard no more`, { kind: 'rows' }, false, decision);
+    }
   }
 
   #asks(by: string, term: number): void {
@@ -340,21 +387,28 @@ export class Steps {
 
   #ask(by: string, term: number, slot: string, generation: number): void {
     const row = this.#state.slots.get(slot)!;
-    const decision = this.#rules.decisions.decideRedeployment(
-      this.#state,
-      { slot, generation, term, by, cause: 'silence', reason: '', heard: false, drainMs: 0, reportedTerm: 0 },
-      now,
-    );
-    if (!('answer' in decision)) return;
-    const { fromGeneration, toGeneration } = decision.answer;
-    // Whoever is alive is replaced only because something went wrong.
-    const dead = currentMachine(this.#state, row).state === 'dead';
-    this.#decided(
-      `${by} asks under term ${term} to replace ${slot}@${generation}`,
-      { kind: 'ask', by, term, slot, generation, fromGeneration, toGeneration },
-      dead,
-      decision,
-    );
+    for (const sparesHeard of this.#heardSpares()) {
+      const how = { cause: 'silence', reason: '', heard: false, drainMs: 0, reportedTerm: 0 } as const;
+      const ask = { slot, generation, term, by, ...how, sparesHeard };
+      const decision = this.#rules.decisions.decideRedeployment(this.#state, ask, now);
+      if (!('answer' in decision)) continue;
+      const { fromGeneration, toGeneration } = decision.answer;
+      // Whoever is alive is replaced only because something went wrong.
+      const dead = currentMachine(this.#state, row).state === 'dead';
+      this.#decided(
+        `${by} asks under term ${term} to replace ${slot}@${generation}${sparesHeard.size > 0 ? ' by a spare' : ''}`,
+        { kind: 'ask', by, term, slot, generation, fromGeneration, toGeneration },
+        dead,
+        decision,
+      );
+    }
+  }
+
+  /** None, and if there are any, all: whether they live or not. */
+  #heardSpares(): readonly ReadonlySet<string>[] {
+    const spares = [...this.#state.slots.values()].filter(({ role }) => role === 'spare');
+    const all = new Set(spares.map(({ slot, generation }) => machineKey(slot, generation)));
+    return all.size === 0 ? [all] : [new Set(), all];
   }
 
   #minute(): void {

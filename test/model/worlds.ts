@@ -1,6 +1,7 @@
 /** The small worlds that the model explores: few slots, few generations, terms and attempts, all that can happen. */
 import { ClusterSpec } from '@skep/contract';
 import { decideCreateCluster } from '../../control-api/src/decisions/cluster-creation.ts';
+import { watchdogHolder } from '../../control-api/src/decisions/watchdog.ts';
 import type { World } from './explore.ts';
 import { addressesOf, type Body, bodyKey, committed, type ModelState, now } from './state.ts';
 import type { Bounds } from './steps.ts';
@@ -8,6 +9,7 @@ import type { Bounds } from './steps.ts';
 interface Shape extends Bounds {
   readonly bootstrap: number;
   readonly peers: number;
+  readonly spares?: number;
   /** From the moment when it was asked for, or when all of it serves. */
   readonly from: 'created' | 'serving';
   readonly redeploymentsPerCluster?: number;
@@ -24,18 +26,27 @@ const blank: ModelState = {
   bodies: new Map(),
 } as unknown as ModelState;
 
-export function worldOf({ bootstrap, peers, from, redeploymentsPerCluster = 100, ...bounds }: Shape): World {
+export function worldOf({
+  bootstrap,
+  peers,
+  spares = 0,
+  from,
+  redeploymentsPerCluster = 100,
+  ...bounds
+}: Shape): World {
   const spec = ClusterSpec.parse({
     name: 'model',
     bootstrap,
     peers,
+    spares,
     redeploymentsPerSlot: 100,
     redeploymentsPerCluster,
   });
-  const addresses = Array.from({ length: bootstrap + peers }, (_, index) => addressesOf(index + 1));
+  const addresses = Array.from({ length: bootstrap + peers + spares }, (_, index) => addressesOf(index + 1));
   const { changes = [] } = decideCreateCluster(spec, 'uid', addresses, now);
-  // Where nobody leads in the world, somebody did before.
-  const lease = bounds.terms === 0 ? { ...blank.lease, term: 1 } : blank.lease;
+  // Where nobody can lead any more, the watchdog does.
+  const { lease: none } = blank;
+  const lease = bounds.terms === 0 ? { term: 1, holder: watchdogHolder, untilMs: now + 1 } : none;
   const created: ModelState = { ...committed(blank, changes), lease };
   return { bounds, start: from === 'created' ? created : serving(created) };
 }
@@ -121,6 +132,24 @@ export const small: Readonly<Record<string, World>> = {
     attempts: 1,
     sizes: { least: 1, most: 3, added: 1 },
   }),
+  takeovers: worldOf({
+    bootstrap: 1,
+    peers: 0,
+    spares: 1,
+    from: 'serving',
+    generations: 2,
+    terms: 0,
+    attempts: 2,
+  }),
+  spares: worldOf({
+    bootstrap: 1,
+    peers: 1,
+    spares: 1,
+    from: 'serving',
+    generations: 2,
+    terms: 0,
+    attempts: 1,
+  }),
 };
 
 /** Explored by `npm run soak -- model`. */
@@ -164,5 +193,24 @@ export const large: Readonly<Record<string, World>> = {
     attempts: 1,
     operator: true,
     races: true,
+  }),
+  takeovers: worldOf({
+    bootstrap: 1,
+    peers: 0,
+    spares: 1,
+    from: 'serving',
+    generations: 2,
+    terms: 1,
+    attempts: 2,
+    operator: true,
+  }),
+  sizes: worldOf({
+    bootstrap: 2,
+    peers: 0,
+    from: 'serving',
+    generations: 1,
+    terms: 1,
+    attempts: 1,
+    sizes: { least: 1, most: 3, added: 1 },
   }),
 };

@@ -76,4 +76,22 @@ describe('a peer', () => {
     },
     limitMs,
   );
+
+  it.each([102, 104, 106, 112])(
+    'cut off for less than a short grace is not replaced, though what was on its way got lost (seed %i)',
+    async (seed) => {
+      const cluster = await serving({
+        seed,
+        spec: { bootstrap: 3, peers: 1, graceMs: 4_100 },
+        network: { latencyMs: { minMs: 20, maxMs: 110 }, jitterMs: 15, udpLossRate: 0.1 },
+        control: { latencyMs: { kind: 'exponential', meanMs: 150, mostMs: 2_000 } },
+      });
+      await pass(cluster, 500 + (seed - 100) * 137);
+      cluster.inject({ kind: 'partition', nodes: ['peer-1'], way: 'both', forMs: 3_000 });
+      await pass(cluster, 20_000);
+      expect(cluster.ledger.slots.get('peer-1')!.generation).toBe(1);
+      expect(cluster.violations).toEqual([]);
+    },
+    limitMs,
+  );
 });

@@ -1,5 +1,5 @@
-/** Machines out of the launcher's reach, and launches that come late and twice: neither doubles anything. */
-import { type Simulation, simulate } from '@skep/sim';
+/** Machines out of the launcher's reach, of this cluster or of one before it, and launches that come late and twice. */
+import { type ClusterWorld, type FleetMachine, type Simulation, simulate } from '@skep/sim';
 import { describe, expect, it } from 'vitest';
 
 const limitMs = 60_000;
@@ -24,6 +24,34 @@ describe('a machine that the runner takes for ended', () => {
     expect(world.violations).toEqual([]);
   });
 });
+
+describe('a cluster of a name that was used before', () => {
+  it('accepts nobody of the old one, who hears that it is over and ends itself', {
+    timeout: limitMs,
+  }, async () => {
+    const { cluster, zombie } = await madeAnew();
+    expect(zombie.ref.clusterUid).not.toBe(cluster.ledger.uid);
+    // Its name is that of a machine of now, and it was cut off from whoever could tell it.
+    expect(cluster.ledger.machine(zombie.ref.slot, zombie.ref.generation)?.state).toBe('serving');
+    expect(zombie.host?.state).toBe('running');
+    await cluster.world.run({ untilMs: cluster.nowMs + 60_000, until: () => zombie.host?.state === 'dead' });
+    expect(zombie.host?.state).toBe('dead');
+    expect(cluster.unhealed()).toBeUndefined();
+    expect(cluster.violations).toEqual([]);
+  });
+});
+
+/** A cluster of four and a peer, of which the peer lives on unseen, replaced by one of two and a peer. */
+async function madeAnew(): Promise<{ cluster: ClusterWorld; zombie: FleetMachine }> {
+  const simulation = await simulate({ seed: 5, cluster: { bootstrap: 4, peers: 1 } });
+  const { cluster } = simulation;
+  const zombie = cluster.machineIn('peer-1')!;
+  simulation.inject({ kind: 'stray', nodes: ['peer-1'], forMs: 30_000 });
+  cluster.operator.anew({ bootstrap: 2, peers: 1 });
+  await simulation.until(() => cluster.operator.wants === undefined);
+  await simulation.healed();
+  return { cluster, zombie };
+}
 
 describe('a launch that comes late, and twice', () => {
   it('makes one machine', { timeout: limitMs }, async () => {

@@ -146,9 +146,10 @@ export function decideNextAttempt(
 ): Decided<undefined> {
   const { slot, generation, attempt } = machine;
   const redeployment = state.redeployments.get(machineKey(slot, generation));
-  const placement = placementFor(state.about.spec, state.slots.get(slot)!, attempt + 1);
+  // What ended a spare says nothing against a launch: neither against its place nor its time.
+  const launches = attempt - (machine.livesIn === undefined ? 0 : 1);
+  const placement = placementFor(state.about.spec, state.slots.get(slot)!, launches + 1);
   const { name: _, placement: failed, directories: _1, ...kept } = machine;
-  // What ended a spare says nothing against a launch.
   const launchAtMs = livesInSpare(machine) ? now : now + backOffMs;
   return {
     answer: undefined,

@@ -1,20 +1,20 @@
 /**
- * Decides what an attempt's machine is made of, and where: pure in (spec, slot, attempt), so that a launch tried
+ * Decides what a launched machine is made of, and where: pure in (spec, slot, launch), so that a launch tried
  * twice is the same launch. After a failure first the next instance type is tried, then the next zone, for what a
  * slot keeps (its network interface, its disk) is bound to its zone.
  */
 import type { ClusterSpec, MachinePlacement } from '@skep/contract';
 import type { SlotRow } from './rows.ts';
 
-/** Undefined where the spec leaves it to the runner. */
+/** `launch`: the how-manieth of its generation, from 1. Undefined where the spec leaves it to the runner. */
 export function placementFor(
   { placement }: ClusterSpec,
   { ordinal }: Pick<SlotRow, 'ordinal'>,
-  attempt: number,
+  launch: number,
 ): MachinePlacement | undefined {
   if (placement === undefined) return undefined;
   const { instanceTypes = [undefined], zones = [undefined] } = placement;
-  const tried = attempt - 1;
+  const tried = launch - 1;
   const instanceType = instanceTypes[tried % instanceTypes.length];
   const zone = zones[(ordinal - 1 + Math.floor(tried / instanceTypes.length)) % zones.length];
   return {

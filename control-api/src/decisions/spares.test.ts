@@ -185,6 +185,17 @@ describe('an assigned spare', () => {
     expect(decideExit(state, attempt('spare-1', 1), 'killed', 0, t0 + 5)).toEqual({ answer: undefined });
   });
 
+  it('says nothing against any place to launch in: the first launch after it is where the first would have been', () => {
+    const state = assigned(pool(1, { placement: { instanceTypes: ['large', 'small'] } }));
+    expect(machine(state, 'bootstrap-2@2').livesIn).toBeDefined();
+    for (const instanceType of ['large', 'small', 'large']) {
+      const { attempt: which, livesIn } = machine(state, 'bootstrap-2@2');
+      const lost = which === 1 ? livesIn! : attempt('bootstrap-2', 2, which);
+      apply(state, decideExit(state, lost, 'killed', 200, t0 + 3));
+      expect(machine(state, 'bootstrap-2@2').placement).toEqual({ instanceType });
+    }
+  });
+
   it('is as dead as any once it has joined, and stopped by its name', () => {
     const state = joined(ready());
     const exit = () => decideExit(state, attempt('spare-1', 1), 'killed by SIGKILL', 0, t0 + 4);

@@ -10,6 +10,8 @@ export class Allegiance {
   #leader: MemberId | undefined;
   #heardMs = Number.NEGATIVE_INFINITY;
   #leaseUntilMs = Number.NEGATIVE_INFINITY;
+  /** In which it was shown to lead; a node's own term may have gone on since. */
+  #term = 0;
   #grant = 0;
   #former: MemberId | undefined;
   /** Until this term, word of others that someone leads is out of date. */
@@ -37,9 +39,10 @@ export class Allegiance {
   }
 
   /** `itself`: the leader has said so, and not another for it. */
-  shown(now: number, { leaseMs, grant }: LeaderShown, itself: boolean): void {
+  shown(now: number, { leaseMs, grant, term }: LeaderShown, itself: boolean): void {
     if (itself) this.#heardMs = now;
     this.#leaseUntilMs = now + leaseMs;
+    this.#term = term;
     this.#grant = grant;
   }
 
@@ -63,8 +66,8 @@ export class Allegiance {
   }
 
   /** To be passed on, while the lease that was shown runs. */
-  toShow(now: number, term: number): LeaderShown | undefined {
+  toShow(now: number): LeaderShown | undefined {
     if (this.#leader === undefined || now >= this.#leaseUntilMs) return undefined;
-    return { member: this.#leader, term, grant: this.#grant, leaseMs: this.#leaseUntilMs - now };
+    return { member: this.#leader, term: this.#term, grant: this.#grant, leaseMs: this.#leaseUntilMs - now };
   }
 }

@@ -102,7 +102,7 @@ export class Election {
 
   /** The leader this node follows, to be passed on while the lease it was shown runs. */
   leaderShown(now: number): LeaderShown | undefined {
-    return this.#role === 'leader' ? undefined : this.#allegiance.toShow(now, this.term);
+    return this.#role === 'leader' ? undefined : this.#allegiance.toShow(now);
   }
 
   /** When `wake` is due, if nothing else happens. */

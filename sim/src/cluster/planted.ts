@@ -91,6 +91,7 @@ export function plantIn(world: ClusterWorld, planted: Planted): Plant {
 
 /** A launcher with some of its methods replaced: a spread would miss those of a class. */
 function launcherWith(launcher: Launcher, replaced: Partial<Launcher>): Launcher {
+  const { pause, resume, assign } = launcher;
   return {
     allocate: (count, taken) => launcher.allocate(count, taken),
     launch: (request) => launcher.launch(request),
@@ -100,6 +101,9 @@ function launcherWith(launcher: Launcher, replaced: Partial<Launcher>): Launcher
     watch: (onExit) => launcher.watch(onExit),
     logs: (machine, tailBytes) => launcher.logs(machine, tailBytes),
     forget: (clusterUid) => launcher.forget(clusterUid),
+    ...(pause === undefined ? {} : { pause: pause.bind(launcher) }),
+    ...(resume === undefined ? {} : { resume: resume.bind(launcher) }),
+    ...(assign === undefined ? {} : { assign: assign.bind(launcher) }),
     ...replaced,
   };
 }
@@ -145,8 +149,9 @@ function takingForDead(launcher: Launcher, world: ClusterWorld): Launcher {
       let isWatching = true;
       const check = () => {
         if (!isWatching) return;
-        for (const { ref, host } of world.fleet.living()) {
-          if (host?.state === 'paused') onExit({ machine: ref, evidence: 'it failed its health check' });
+        for (const { launchedAs, host } of world.fleet.living()) {
+          if (host?.state === 'paused')
+            onExit({ machine: launchedAs, evidence: 'it failed its health check' });
         }
         world.in(checkEveryMs, check);
       };

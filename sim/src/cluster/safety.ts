@@ -43,6 +43,7 @@ export async function runSafety(seed: number, options: SafetyOptions = {}): Prom
     spec: {
       bootstrap: 3 + Math.floor(random.float() * 3),
       peers: Math.floor(random.float() * 3),
+      spares: random.chance(0.35) ? 1 + Math.floor(random.float() * 2) : 0,
       redeploymentsPerSlot: 2 + Math.floor(random.float() * 3),
       graceMs: Math.round(random.between(3_000, 9_000)),
     },
