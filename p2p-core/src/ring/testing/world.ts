@@ -15,6 +15,7 @@ import { formatMember, type MemberId } from '../member.ts';
 import type { Envelope } from '../messages.ts';
 import type { RingInput, RingOutput } from '../step.ts';
 import { DEFAULT_TIMING, type RingTiming } from '../timing.ts';
+import { DueQueue } from './due-queue.ts';
 
 export interface WorldOptions {
   readonly seed: number;
@@ -60,6 +61,7 @@ interface Node {
   writing: VoteRecord[];
 }
 
+/** Void if its node has had another life since. */
 interface Due {
   readonly atMs: number;
   readonly order: number;
@@ -85,7 +87,7 @@ export class World {
   readonly #timing: RingTiming;
   readonly #random: () => number;
   readonly #nodes = new Map<string, Node>();
-  readonly #queue = new DueQueue();
+  readonly #queue = new DueQueue<Due>();
   #order = 0;
   #groups: string[][] | undefined;
   readonly #cutLinks = new Set<string>();
@@ -443,47 +445,6 @@ export class World {
   #put(due: Due): void {
     this.#queue.put(due);
   }
-}
-
-/** A binary heap, earliest first; of the same time, first come first. */
-class DueQueue {
-  readonly #heap: Due[] = [];
-
-  get first(): Due | undefined {
-    return this.#heap[0];
-  }
-
-  put(due: Due): void {
-    const heap = this.#heap;
-    let index = heap.length;
-    heap.push(due);
-    while (index > 0) {
-      const parent = (index - 1) >>> 1;
-      if (!isBefore(due, heap[parent]!)) break;
-      heap[index] = heap[parent]!;
-      index = parent;
-    }
-    heap[index] = due;
-  }
-
-  take(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    const { length } = heap;
-    if (last === undefined || length === 0) return;
-    let index = 0;
-    for (let child = 1; child < length; child = 2 * index + 1) {
-      if (child + 1 < length && isBefore(heap[child + 1]!, heap[child]!)) child += 1;
-      if (!isBefore(heap[child]!, last)) break;
-      heap[index] = heap[child]!;
-      index = child;
-    }
-    heap[index] = last;
-  }
-}
-
-function isBefore(due: Due, other: Due): boolean {
-  return due.atMs < other.atMs || (due.atMs === other.atMs && due.order < other.order);
 }
 
 function newMember(slot: string, generation: number, admittedAtTerm: number): RingMember {
