@@ -8,6 +8,7 @@ import { fromHex } from '@skep/p2p-core/bytes';
 import type { Address, Host, HttpServer, Timer } from '@skep/p2p-core/host';
 import { LamportClock, type RingEvent } from '@skep/p2p-core/ring';
 import { ControlLink, lineOf } from './control-link.ts';
+import { type AgentEnd, endAs } from './ending.ts';
 import { type Endurance, enduring } from './endurance.ts';
 import { EventOutbox } from './event-outbox.ts';
 import { serveHealth } from './health.ts';
@@ -15,12 +16,6 @@ import type { Log } from './log.ts';
 import { RingSeat, type SeatEvent } from './ring-seat.ts';
 import { SpareMachine } from './spare.ts';
 import { TorrentHoldings } from './torrent-holdings.ts';
-
-/**
- * `stopped` by a signal, `over` as replaced or removed, `orphaned` as unheard for too long, `refused` as never
- * admitted; `assigned`: a spare that has been given a slot, and ended as a spare.
- */
-export type AgentEnd = 'stopped' | 'drained' | 'over' | 'orphaned' | 'refused' | 'assigned';
 
 export interface Agent {
   readonly ended: Promise<AgentEnd>;
@@ -241,14 +236,7 @@ class Machine implements Agent {
   #end(end: AgentEnd, why: string): void {
     if (this.#state === 'stopping') return;
     this.#state = 'stopping';
-    this.#log.info('ending', { reason: end, why });
-    this.#shutDown(end === 'stopped' || end === 'drained').then(
-      () => this.#resolveEnded(end),
-      (error) => {
-        this.#log.warn('did not end cleanly', { error: String(error) });
-        this.#resolveEnded(end);
-      },
-    );
+    endAs(end, why, this.#log, (missed) => this.#shutDown(missed)).then(this.#resolveEnded);
   }
 
   async #shutDown(missed: boolean): Promise<void> {

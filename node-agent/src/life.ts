@@ -4,7 +4,8 @@
  */
 import type { AgentConfig } from '@skep/contract';
 import type { Host } from '@skep/p2p-core/host';
-import { type Agent, type AgentEnd, startAgent } from './agent.ts';
+import { type Agent, startAgent } from './agent.ts';
+import type { AgentEnd } from './ending.ts';
 import type { Log } from './log.ts';
 
 /** How a process comes to an end; what it was last is in `configs`. */

@@ -5,8 +5,9 @@
 import type { AgentConfig, Command, Report } from '@skep/contract';
 import type { Host, HttpServer } from '@skep/p2p-core/host';
 import { LamportClock } from '@skep/p2p-core/ring';
-import type { Agent, AgentEnd } from './agent.ts';
+import type { Agent } from './agent.ts';
 import { ControlLink, lineOf } from './control-link.ts';
+import { type AgentEnd, endAs } from './ending.ts';
 import { type Endurance, enduring } from './endurance.ts';
 import { serveHealth } from './health.ts';
 import type { Log } from './log.ts';
@@ -100,14 +101,7 @@ export class SpareMachine implements Agent {
   #end(end: AgentEnd, why: string): void {
     if (this.#state === 'stopping') return;
     this.#state = 'stopping';
-    this.#log.info('ending', { reason: end, why });
-    this.#shutDown(end === 'stopped' || end === 'drained').then(
-      () => this.#resolveEnded(end),
-      (error) => {
-        this.#log.warn('did not end cleanly', { error: String(error) });
-        this.#resolveEnded(end);
-      },
-    );
+    endAs(end, why, this.#log, (missed) => this.#shutDown(missed)).then(this.#resolveEnded);
   }
 
   async #shutDown(missed: boolean): Promise<void> {

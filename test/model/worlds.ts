@@ -73,144 +73,38 @@ function serving(state: ModelState): ModelState {
   return { ...state, machines, bodies, effects: new Map() };
 }
 
-/** Explored in every `npm test`. */
-export const small: Readonly<Record<string, World>> = {
-  leaders: worldOf({ bootstrap: 2, peers: 0, from: 'serving', generations: 2, terms: 2, attempts: 1 }),
-  launches: worldOf({
-    bootstrap: 1,
-    peers: 0,
-    from: 'created',
-    generations: 2,
-    terms: 2,
-    attempts: 2,
-    reboots: true,
-  }),
-  budget: worldOf({
-    bootstrap: 1,
-    peers: 1,
-    from: 'serving',
-    generations: 2,
-    terms: 2,
-    attempts: 1,
-    redeploymentsPerCluster: 1,
-  }),
-  operators: worldOf({
-    bootstrap: 1,
-    peers: 0,
-    from: 'created',
-    generations: 2,
-    terms: 1,
-    attempts: 2,
-    operator: true,
-  }),
-  deletion: worldOf({
-    bootstrap: 1,
-    peers: 0,
-    from: 'created',
-    generations: 2,
-    terms: 1,
-    attempts: 2,
-    operator: true,
-    deletion: true,
-  }),
-  races: worldOf({
-    bootstrap: 1,
-    peers: 1,
-    from: 'serving',
-    generations: 2,
-    terms: 1,
-    attempts: 1,
-    operator: true,
-    races: true,
-  }),
-  sizes: worldOf({
-    bootstrap: 2,
-    peers: 0,
-    from: 'serving',
-    generations: 1,
-    terms: 0,
-    attempts: 1,
-    sizes: { least: 1, most: 3, added: 1 },
-  }),
-  takeovers: worldOf({
-    bootstrap: 1,
-    peers: 0,
-    spares: 1,
-    from: 'serving',
-    generations: 2,
-    terms: 0,
-    attempts: 2,
-  }),
-  spares: worldOf({
-    bootstrap: 1,
-    peers: 1,
-    spares: 1,
-    from: 'serving',
-    generations: 2,
-    terms: 0,
-    attempts: 1,
-  }),
-};
+const one: Shape = { bootstrap: 1, peers: 0, from: 'created', generations: 2, terms: 1, attempts: 2 };
+const two: Shape = { bootstrap: 2, peers: 0, from: 'serving', generations: 2, terms: 2, attempts: 1 };
+const mixed: Shape = { bootstrap: 1, peers: 1, from: 'serving', generations: 2, terms: 2, attempts: 1 };
 
-/** Explored by `npm run soak -- model`. */
-export const large: Readonly<Record<string, World>> = {
-  leaders: worldOf({ bootstrap: 2, peers: 0, from: 'serving', generations: 2, terms: 3, attempts: 1 }),
-  launches: worldOf({ bootstrap: 1, peers: 0, from: 'created', generations: 3, terms: 2, attempts: 2 }),
-  budget: worldOf({
-    bootstrap: 1,
-    peers: 1,
-    from: 'serving',
-    generations: 2,
-    terms: 3,
-    attempts: 1,
-    redeploymentsPerCluster: 1,
-  }),
-  operators: worldOf({
-    bootstrap: 1,
-    peers: 0,
-    from: 'created',
-    generations: 2,
-    terms: 2,
-    attempts: 2,
-    operator: true,
-  }),
-  deletion: worldOf({
-    bootstrap: 1,
-    peers: 0,
-    from: 'created',
-    generations: 2,
-    terms: 2,
-    attempts: 2,
-    operator: true,
-    deletion: true,
-  }),
-  races: worldOf({
-    bootstrap: 1,
-    peers: 1,
-    from: 'serving',
-    generations: 2,
-    terms: 2,
-    attempts: 1,
-    operator: true,
-    races: true,
-  }),
-  takeovers: worldOf({
-    bootstrap: 1,
-    peers: 0,
-    spares: 1,
-    from: 'serving',
-    generations: 2,
-    terms: 1,
-    attempts: 2,
-    operator: true,
-  }),
-  sizes: worldOf({
-    bootstrap: 2,
-    peers: 0,
-    from: 'serving',
-    generations: 1,
-    terms: 1,
-    attempts: 1,
-    sizes: { least: 1, most: 3, added: 1 },
-  }),
-};
+/** What there is in each, to the bounds within which every state is explored in `npm test`. */
+const shapes = {
+  leaders: two,
+  launches: { ...one, terms: 2, reboots: true },
+  budget: { ...mixed, redeploymentsPerCluster: 1 },
+  operators: { ...one, operator: true },
+  deletion: { ...one, operator: true, deletion: true },
+  races: { ...mixed, terms: 1, operator: true, races: true },
+  sizes: { ...two, generations: 1, terms: 0, sizes: { least: 1, most: 3, added: 1 } },
+  takeovers: { ...one, spares: 1, from: 'serving', terms: 0 },
+  spares: { ...mixed, spares: 1, terms: 0 },
+} satisfies Record<string, Shape>;
+
+/** Explored in every `npm test`. */
+export const small: Readonly<Record<string, World>> = worldsOf(shapes);
+
+/** Explored by `npm run soak -- model`: the same to wider bounds. */
+export const large: Readonly<Record<string, World>> = worldsOf({
+  leaders: { ...shapes.leaders, terms: 3 },
+  launches: { ...shapes.launches, generations: 3, reboots: false },
+  budget: { ...shapes.budget, terms: 3 },
+  operators: { ...shapes.operators, terms: 2 },
+  deletion: { ...shapes.deletion, terms: 2 },
+  races: { ...shapes.races, terms: 2 },
+  takeovers: { ...shapes.takeovers, terms: 1, operator: true },
+  sizes: { ...shapes.sizes, terms: 1 },
+});
+
+function worldsOf(of: Readonly<Record<string, Shape>>): Record<string, World> {
+  return Object.fromEntries(Object.entries(of).map(([name, shape]) => [name, worldOf(shape)]));
+}
