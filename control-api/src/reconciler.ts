@@ -7,7 +7,7 @@ import type { Clock, Random, Timer } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
 import { type ClusterState, currentMachine, type Decision } from './decisions/decision.ts';
-import { isEnded } from './decisions/deletion.ts';
+import { decideDelete, isEnded } from './decisions/deletion.ts';
 import { decideDone } from './decisions/faults.ts';
 import {
   decideAssigned,
@@ -143,6 +143,8 @@ export class Reconciler {
       this.#work(`${record.uid}/end`, () => this.#end(record));
       return;
     }
+    if (record.about.state === 'deleting')
+      this.#work(`${record.uid}/delete`, () => this.#transact(record, decideDelete));
     for (const slot of new Set([...record.effects.values()].map((effect) => effect.slot))) {
       this.#work(`${record.uid}/${slot}`, () => this.#workOff(record, slot));
     }
@@ -275,7 +277,10 @@ export class Reconciler {
     this.#ticks += 1;
     if (this.#ticks % sweepEveryTicks === 0) this.#work('sweep', () => clusters.sweep());
     for (const record of clusters.all()) {
-      if (record.about.state === 'deleting') continue;
+      if (record.about.state === 'deleting') {
+        this.#kick(record);
+        continue;
+      }
       for (const slot of record.slots.values()) {
         const machine = currentMachine(record, slot);
         const unjoined = machine.name !== undefined && machine.tokenSha256 === undefined && !slot.held;

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import type { ClusterRecord } from '../cluster-record.ts';
 import { apply, silentFollower as ask, serving, surroundings, t0 } from '../testing/serving-cluster.ts';
 import { commandsFor, revisionOf } from './commands.ts';
-import { currentMachine } from './decision.ts';
+import { currentMachine, put } from './decision.ts';
 import { decideDelete, isEnded } from './deletion.ts';
 import { decideLease } from './lease.ts';
 import { decideExit, decideNextAttempt, decideStopped } from './machine-life.ts';
 import { decideRedeployNode } from './operator.ts';
 import { decideRedeployment } from './redeployment.ts';
-import type { EffectRow } from './rows.ts';
+import type { Attempt, EffectRow } from './rows.ts';
 import { decideWatchdog } from './watchdog.ts';
 
 describe('decideLease', () => {
@@ -190,6 +190,21 @@ describe('the life of a machine', () => {
       expect(effect.kind).toBe('stop');
       apply(state, decideStopped(state, effect, t0));
     }
+    expect(isEnded(state)).toBe(true);
+  });
+
+  it('asked again has what another process launched meanwhile end too, and what it was about to launch not begin', () => {
+    const state = serving();
+    apply(state, decideDelete(state, t0));
+    for (const effect of [...state.effects.values()]) apply(state, decideStopped(state, effect, t0));
+    const late: Attempt = { slot: 'peer-1', generation: 2, attempt: 1 };
+    const machine = { ...late, state: 'launching', sinceMs: t0, eventsTaken: 0, gone: false } as const;
+    const launch = { kind: 'launch', ...late, notBeforeMs: t0 } as const;
+    apply(state, { answer: undefined, changes: [put.machine(machine), put.effect(launch)] });
+    expect(isEnded(state)).toBe(false);
+    apply(state, decideDelete(state, t0 + 1));
+    expect([...state.effects.values()]).toMatchObject([{ kind: 'stop', ...late }]);
+    for (const effect of [...state.effects.values()]) apply(state, decideStopped(state, effect, t0 + 2));
     expect(isEnded(state)).toBe(true);
   });
 });

@@ -3,9 +3,12 @@ import { type ClusterState, type Decided, put, remove } from './decision.ts';
 import { cancelled, isFinished } from './redeployment-course.ts';
 import { effectKey } from './rows.ts';
 
-/** Deleting again is harmless. */
+/**
+ * Has all that is left of a cluster end. Asked again it makes up for what came to be meanwhile: another process of the
+ * control API may have decided something before it knew of the deletion.
+ */
 export function decideDelete(state: ClusterState, now: number): Decided<undefined> {
-  if (state.about.state === 'deleting') return { answer: undefined };
+  const isBegun = state.about.state === 'deleting';
   const launches = [...state.effects].filter(([, { kind }]) => kind === 'launch' || kind === 'assign');
   const stops = [...state.machines.values()]
     .filter((machine) => !machine.gone)
@@ -17,18 +20,16 @@ export function decideDelete(state: ClusterState, now: number): Decided<undefine
       notBeforeMs: now,
     }))
     .filter((effect) => !state.effects.has(effectKey(effect)));
-  return {
-    answer: undefined,
-    changes: [
-      put.about({ ...state.about, state: 'deleting' }),
-      ...launches.map(([key]) => remove('effects', key)),
-      ...stops.map(put.effect),
-      ...[...state.redeployments.values()]
-        .filter((row) => !isFinished(row))
-        .map((row) => put.redeployment(cancelled(row, now))),
-    ],
-    events: [{ kind: 'cluster-deleting' }],
-  };
+  const changes = [
+    ...(isBegun ? [] : [put.about({ ...state.about, state: 'deleting' as const })]),
+    ...launches.map(([key]) => remove('effects', key)),
+    ...stops.map(put.effect),
+    ...[...state.redeployments.values()]
+      .filter((row) => !isFinished(row))
+      .map((row) => put.redeployment(cancelled(row, now))),
+  ];
+  if (changes.length === 0) return { answer: undefined };
+  return { answer: undefined, changes, events: isBegun ? [] : [{ kind: 'cluster-deleting' }] };
 }
 
 /** Whether every machine of a cluster being deleted is proven gone. */

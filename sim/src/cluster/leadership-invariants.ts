@@ -1,5 +1,5 @@
 /** Invariants of who leads: votes, elections, terms, the lease. */
-import { formatMachineId } from '@skep/contract';
+import { formatMachineId, type MachineId } from '@skep/contract';
 import type { Invariant } from './invariants.ts';
 
 /** A slot@generation is one voter, over all reboots. */
@@ -45,21 +45,31 @@ export function votesAreAboveAdmission(): Invariant {
   };
 }
 
+/**
+ * Of those that have not been replaced: the votes of a dead generation may not be known to who admits its successor,
+ * which may then be elected in the same term. The lease is refused to the one that was fenced.
+ */
 export function oneElectedPerTerm(): Invariant {
-  const elected = new Map<string, string>();
+  const elected = new Map<string, MachineId[]>();
   return {
     id: 'at most one is elected a term',
-    onEvent(_world, { clusterUid, kind, slot, generation, data }) {
-      if (kind !== 'elected') return undefined;
-      const term = Number(data.term);
-      const winner = `${slot}@${generation}`;
-      const before = elected.get(`${clusterUid} ${term}`);
-      elected.set(`${clusterUid} ${term}`, winner);
-      return before === undefined || before === winner
-        ? undefined
-        : `${before} and ${winner} were both elected in term ${term}`;
+    onEvent(world, { clusterUid, kind, slot, generation, data }) {
+      if (kind !== 'elected' || slot === undefined || generation === undefined) return undefined;
+      const winner = { slot, generation };
+      const term = `${clusterUid} ${data.term}`;
+      const others = (elected.get(term) ?? []).filter((other) => !isSame(other, winner));
+      elected.set(term, [...others, winner]);
+      const present = others.find(
+        (other) => world.ledger.slots.get(other.slot)?.generation === other.generation,
+      );
+      if (present === undefined || world.ledger.uid !== clusterUid) return undefined;
+      return `${formatMachineId(present)} and ${formatMachineId(winner)} were both elected in term ${data.term}`;
     },
   };
+}
+
+function isSame(one: MachineId, other: MachineId): boolean {
+  return one.slot === other.slot && one.generation === other.generation;
 }
 
 /** By the world's clock: what a leader's own clock made it believe is its own affair. */
