@@ -160,7 +160,8 @@ export class Reconciler {
   async #workOff(record: ClusterRecord, slot: string): Promise<void> {
     for (;;) {
       const effect = firstEffect(record, slot);
-      if (effect === undefined || this.#stopped) return;
+      // Another process may have ended the cluster, whose effects are then nobody's.
+      if (effect === undefined || this.#stopped || record.ended) return;
       if (effect.kind === 'launch' || effect.kind === 'assign') await this.#launch(record, effect);
       else if (effect.kind === 'stop') await this.#stop(record, effect);
       else await this.#disturb(record, effect);
