@@ -81,6 +81,7 @@ export class ControlLink {
   readonly #closing = new AbortController();
   #client: ApiClient;
   #revision = '';
+  /** Given up by a nudge, and by the end. */
   #heldPoll: AbortController | undefined;
   #nudgeTimer: Timer | undefined;
   #nudged = false;
@@ -182,14 +183,14 @@ export class ControlLink {
   async #reportOnce(): Promise<void> {
     const waitMs = this.#nudged ? 0 : this.#options.reportIntervalMs;
     this.#nudged = false;
-    const poll = new AbortController();
-    this.#heldPoll = waitMs > 0 ? poll : undefined;
+    const poll = waitMs > 0 ? new AbortController() : undefined;
+    this.#heldPoll = poll;
     try {
       const answer = await this.#client.report({
         params: { cluster: this.#options.cluster },
         body: this.#body(waitMs),
         timeoutMs: waitMs + answerMarginMs,
-        signal: AbortSignal.any([poll.signal, this.#closing.signal]),
+        signal: (poll ?? this.#closing).signal,
       });
       this.#heldPoll = undefined;
       this.#lastHeardMs = this.#host.clock.now();
@@ -198,7 +199,7 @@ export class ControlLink {
       this.#subject.answered(answer.eventsTaken, answer.lamport);
       if (answer.commands !== undefined) await this.#obey(answer.commands, answer.revision);
     } catch (error) {
-      const interrupted = poll.signal.aborted && !(error instanceof ApiError);
+      const interrupted = poll?.signal.aborted && !(error instanceof ApiError);
       if (!interrupted) throw error;
     } finally {
       this.#heldPoll = undefined;
