@@ -138,6 +138,6 @@ async function replay(seed: number, planted: Planted | undefined): Promise<numbe
 function keep(failed: readonly number[]): void {
   const known = JSON.parse(readFileSync(foundPath, 'utf8')) as number[];
   const all = [...new Set([...known, ...failed])].sort((one, other) => one - other);
-  writeFileSync(foundPath, `${JSON.stringify(all)}\n`);
+  writeFileSync(foundPath, `[${all.join(', ')}]\n`);
   console.log(`kept in ${foundPath}: commit it with the fix`);
 }
