@@ -6,11 +6,13 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ApiClient, ApiError, type NodeView } from '@skep/contract';
+import type { NodeView } from '@skep/contract';
 import { isAlive } from '@skep/p2p-core/process-identity';
 import { afterEach, describe, expect, it } from 'vitest';
 import { findFreePorts } from '../../control-api/src/launchers/process-ports.ts';
 import { ChaosCluster, type Spec } from './cluster.ts';
+import { refusalOf } from './refusal.ts';
+import { named, settled } from './settled.ts';
 import { pause, until } from './waiting.ts';
 
 /** Times that are short, and still long beside what a busy machine makes processes wait. */
@@ -33,44 +35,6 @@ afterEach(async () => {
 
 async function start(spec: Spec = {}): Promise<void> {
   cluster = await ChaosCluster.start({ ...quick, ...spec });
-}
-
-/** `slot@generation is pid` of everything, as the control API says. */
-function named(nodes: readonly NodeView[]): string[] {
-  return nodes.map(({ slot, generation, machine }) => `${slot}@${generation} is ${machine}`).sort();
-}
-
-/** The same by the process list. */
-function living(): string[] {
-  return cluster
-    .machines()
-    .map(({ slot, generation, process }) => `${slot}@${generation} is ${process.pid}`)
-    .sort();
-}
-
-/** Every slot serves, everything replaced is gone, and the process list agrees. */
-async function settled(): Promise<NodeView[]> {
-  await until(
-    'every redeployment to be over',
-    async () =>
-      (await cluster.redeployments()).every(
-        ({ state, times }) => state === 'complete' && times.goneMs !== undefined,
-      ),
-    { state: () => cluster.describe() },
-  );
-  const nodes = await cluster.awaitServing();
-  expect(living()).toEqual(named(nodes));
-  return nodes;
-}
-
-async function refusalOf(asked: ReturnType<ApiClient['requestRedeployment']>): Promise<string | undefined> {
-  try {
-    await asked;
-    return undefined;
-  } catch (error) {
-    if (error instanceof ApiError) return error.problem?.code;
-    throw error;
-  }
 }
 
 /** `slot@from` of each redeployment, sorted: one replacement a generation is one entry. */
@@ -112,7 +76,7 @@ describe('leadership', () => {
     ];
     expect(await Promise.all(asked)).toEqual(['old-term', undefined, 'old-term', undefined]);
 
-    const nodes = await settled();
+    const nodes = await settled(cluster);
     expect(await replaced()).toEqual([`${victim.slot}@1`]);
     expect(nodes.find(({ slot }) => slot === old.slot)).toMatchObject({
       generation: 1,
@@ -135,7 +99,7 @@ describe('leadership', () => {
       'generation-over',
     );
     await cluster.awaitGone(frozen);
-    await settled();
+    await settled(cluster);
     expect(await replaced()).toEqual([`${old.slot}@1`]);
     // It ended by itself, and was not made to by SIGKILL.
     expect(await cluster.log(old.slot, 1)).toMatch(/"message":"ended","reason":"(over|stopped)"/);
@@ -176,7 +140,7 @@ describe('leadership', () => {
     });
     expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
     expect(log).toContain('"message":"ended","reason":"over"');
-    await settled();
+    await settled(cluster);
   });
 
   it('says that a replaced machine is gone only once its process is', { timeout }, async () => {
@@ -207,7 +171,7 @@ describe('leadership', () => {
     const gone = await cluster.event('the proof', ({ kind }) => kind === 'generation-gone');
     expect(gone.sequence).toBeLessThan(launched.sequence);
     expect(redeployment.times.goneMs).toBeLessThanOrEqual(launched.atMs);
-    await settled();
+    await settled(cluster);
   });
 
   it('replaces nobody that was only slow', { timeout }, async () => {
@@ -232,7 +196,7 @@ describe('leadership', () => {
         (await cluster.nodes())?.some((node) => node.slot === slot && (node.heardAgoMs ?? 1e9) < 500),
       );
     }
-    expect(named(await settled())).toEqual(before);
+    expect(named(await settled(cluster))).toEqual(before);
     expect(await replaced()).toEqual([]);
     expect((await cluster.readEvents()).filter(({ kind }) => kind === 'node-dead')).toEqual([]);
   });
@@ -254,7 +218,7 @@ describe('leadership', () => {
       // Afterwards the ring leads again, above the watchdog's term.
       const next = await cluster.awaitLeader(term + 1);
       expect(next.term).toBeGreaterThan(term + 1);
-      await settled();
+      await settled(cluster);
       expect(await replaced()).toEqual(victims.map((victim) => `${victim}@1`));
     },
   );
@@ -275,7 +239,7 @@ describe('leadership', () => {
       );
       expect(accepted.data).toMatchObject({ by: `${slot}@1`, term, cause: 'evidence' });
     }
-    await settled();
+    await settled(cluster);
     expect(await replaced()).toEqual(victims.map((victim) => `${victim}@1`));
     const since = (await cluster.readEvents()).filter(({ sequence }) => sequence > from);
     expect(since.filter(({ kind }) => kind === 'lease-granted')).toEqual([]);

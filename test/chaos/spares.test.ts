@@ -4,6 +4,7 @@ import type { NodeView } from '@skep/contract';
 import { isAlive } from '@skep/p2p-core/process-identity';
 import { afterEach, expect, it } from 'vitest';
 import { ChaosCluster, type Spec } from './cluster.ts';
+import { settled } from './settled.ts';
 import { until } from './waiting.ts';
 
 const quick: Spec = {
@@ -24,26 +25,6 @@ let cluster: ChaosCluster;
 afterEach(async () => {
   expect(await cluster.end()).toEqual({ processes: [], files: [] });
 });
-
-/** Every redeployment is over, everything serves, and the process list agrees with what is said. */
-async function settled(): Promise<NodeView[]> {
-  await until(
-    'every redeployment to be over',
-    async () =>
-      (await cluster.redeployments()).every(
-        ({ state, times }) => state === 'complete' && times.goneMs !== undefined,
-      ),
-    { state: () => cluster.describe() },
-  );
-  const nodes = await cluster.awaitServing();
-  const named = nodes.map(({ slot, generation, machine }) => `${slot}@${generation} is ${machine}`).sort();
-  const living = cluster
-    .machines()
-    .map(({ slot, generation, process }) => `${slot}@${generation} is ${process.pid}`)
-    .sort();
-  expect(living).toEqual(named);
-  return nodes;
-}
 
 /** Once the slot has a machine of this generation that serves. */
 function serving(slot: string, generation: number): Promise<NodeView> {
@@ -71,13 +52,13 @@ it('a killed node’s slot is served by the process of the spare, and the pool i
   expect((await serving('bootstrap-2', 2)).machine, await cluster.describe()).toBe(String(spare.pid));
   const refilled = await serving('spare-1', 2);
   expect(refilled.machine).not.toBe(String(spare.pid));
-  await settled();
+  await settled(cluster);
   expect(await replacements()).toEqual(['bootstrap-2@2 by spare-1, 1']);
 
   // The control API that comes back knows whose process it is.
   await cluster.killApi();
   await cluster.startApi();
-  expect((await settled()).map(({ slot, generation }) => `${slot}@${generation}`).sort()).toEqual([
+  expect((await settled(cluster)).map(({ slot, generation }) => `${slot}@${generation}`).sort()).toEqual([
     'bootstrap-1@1',
     'bootstrap-2@2',
     'bootstrap-3@1',
@@ -92,7 +73,7 @@ it('a killed node’s slot is served by the process of the spare, and the pool i
   expect((await serving('bootstrap-2', 3)).machine, await cluster.describe()).toBe(refilled.machine);
   await serving('spare-1', 3);
   expect(isAlive(spare)).toBe(false);
-  await settled();
+  await settled(cluster);
 });
 
 it('a spare that is killed is made good without a redeployment; what one spare cannot serve is launched', {
@@ -101,14 +82,14 @@ it('a spare that is killed is made good without a redeployment; what one spare c
   cluster = await ChaosCluster.start({ ...quick, bootstrap: 5 });
   await cluster.signal('spare-1', 'SIGKILL');
   const { machine } = await serving('spare-1', 2);
-  await settled();
+  await settled(cluster);
   expect(await replacements()).toEqual([]);
 
   await cluster.signalAll(['bootstrap-4', 'bootstrap-5'], 'SIGKILL');
   const healed = await Promise.all([serving('bootstrap-4', 2), serving('bootstrap-5', 2)]);
   expect(healed.filter((node) => node.machine === machine)).toHaveLength(1);
   await serving('spare-1', 3);
-  await settled();
+  await settled(cluster);
   const of = (await cluster.redeployments()).map(({ spare }) => spare ?? 'launched').sort();
   expect(of).toEqual(['launched', 'spare-1']);
 });

@@ -2,13 +2,13 @@
  * A machine that stands still where no launcher reaches it, is taken for gone and replaced elsewhere, and goes on:
  * a zombie. Nobody may heed it, and it ends itself.
  */
-import { ApiError } from '@skep/contract';
 import { fromHex } from '@skep/p2p-core/bytes';
 import { isAlive } from '@skep/p2p-core/process-identity';
 import { afterEach, describe, expect, it } from 'vitest';
 import { lookUpThrough } from '../../cli/src/demo/lookup.ts';
 import { ChaosCluster } from './cluster.ts';
 import { shareContent } from './content.ts';
+import { refusalOf } from './refusal.ts';
 import { until } from './waiting.ts';
 
 const timeout = 180_000;
@@ -20,16 +20,6 @@ let cluster: ChaosCluster;
 afterEach(async () => {
   expect(await cluster.end()).toEqual({ processes: [], files: [] });
 });
-
-async function refusalOf(asked: Promise<unknown>): Promise<string | undefined> {
-  try {
-    await asked;
-    return undefined;
-  } catch (error) {
-    if (error instanceof ApiError) return error.problem?.code;
-    throw error;
-  }
-}
 
 describe('a leader that goes on after it was replaced elsewhere', () => {
   it('is heeded by nobody, and ends itself', { timeout }, async () => {

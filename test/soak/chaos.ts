@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { describePhases, type Phases, type PlayedKind, phasesTable } from '../../bench/healing/processes.ts';
 import { seededDice } from '../chaos/dice.ts';
 import { ChaosRounds, type RoundKind, roundKinds } from '../chaos/rounds.ts';
+import { withOptions } from './options.ts';
 
 interface Options {
   readonly rounds: number;
@@ -14,13 +15,10 @@ interface Options {
 
 /** Exit codes: 0 all is well, 1 something is wrong, 2 the options make no sense. */
 export async function soakChaos(args: readonly string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = readOptions(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}; see npm run soak -- --help`);
-    return 2;
-  }
+  return withOptions(() => readOptions(args), playKinds);
+}
+
+async function playKinds(options: Options): Promise<number> {
   let wrong = 0;
   const played: PlayedKind[] = [];
   for (const kind of options.kinds) {

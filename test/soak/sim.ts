@@ -1,10 +1,10 @@
 /** `npm run soak -- sim`: seeds of the whole product in simulation, as many as fit, or one of them told in full. */
-import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { allPlanted, type Planted } from '@skep/sim';
 import { withOptions } from './options.ts';
+import { Ended, inProcesses } from './pool.ts';
 import { outcomeOf, type SeedAsk, type SeedOutcome } from './seeds.ts';
 
 const seedsPath = join(import.meta.dirname, 'seeds.ts');
@@ -66,6 +66,8 @@ function numberOf(name: string, text: string): number {
   return number;
 }
 
+type Violations = SeedOutcome['violations'];
+
 /** With a rule switched off the seeds that find it are counted, and none is kept. */
 async function search(options: Options): Promise<number> {
   const { minutes, count, from, jobs, planted } = options;
@@ -74,9 +76,13 @@ async function search(options: Options): Promise<number> {
   const failed: number[] = [];
   let seed = from;
   let done = 0;
-  const next = () => (seed - from < count && performance.now() < endMs ? seed++ : undefined);
-  const judge = (judged: number, violations: SeedOutcome['violations']) => {
+  const next = (): SeedAsk | undefined =>
+    seed - from < count && performance.now() < endMs ? { seed: seed++, planted } : undefined;
+  const judge = ({ seed: judged }: SeedAsk, told: Violations | Ended) => {
     done += 1;
+    // A seed that ends the process has violated something too.
+    const violations =
+      told instanceof Ended ? [{ invariant: 'nothing is thrown', atMs: 0, detail: told.message }] : told;
     if (violations.length > 0) {
       failed.push(judged);
       for (const { invariant, atMs, detail } of violations) {
@@ -89,41 +95,10 @@ async function search(options: Options): Promise<number> {
     toldMs = performance.now();
     console.log(`${done} seeds so far, ${failed.length} with violations`);
   };
-  await Promise.all(Array.from({ length: jobs }, () => work(next, judge, planted)));
+  await inProcesses(seedsPath, jobs, next, judge);
   console.log(`${done} seeds from ${from}, ${failed.length} with violations`);
   if (failed.length > 0 && planted === undefined) keep(failed);
   return failed.length > 0 ? 1 : 0;
-}
-
-/** Has one process run seed after seed; a seed that ends the process has violated something too. */
-async function work(
-  next: () => number | undefined,
-  judge: (seed: number, violations: SeedOutcome['violations']) => void,
-  planted: Planted | undefined,
-): Promise<void> {
-  let child = fork(seedsPath);
-  for (let seed = next(); seed !== undefined; seed = next()) {
-    const violations = await asked(child, { seed, planted });
-    judge(seed, violations);
-    if (!child.connected) child = fork(seedsPath);
-  }
-  child.disconnect();
-}
-
-function asked(child: ChildProcess, ask: SeedAsk): Promise<SeedOutcome['violations']> {
-  return new Promise((resolve) => {
-    const ended = (code: number | null) => {
-      child.off('message', answered);
-      resolve([{ invariant: 'nothing is thrown', atMs: 0, detail: `the process ended with code ${code}` }]);
-    };
-    const answered = (violations: unknown) => {
-      child.off('exit', ended);
-      resolve(violations as SeedOutcome['violations']);
-    };
-    child.once('message', answered);
-    child.once('exit', ended);
-    child.send(ask);
-  });
 }
 
 async function replay(seed: number, planted: Planted | undefined): Promise<number> {
