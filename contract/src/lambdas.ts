@@ -1,0 +1,196 @@
+/**
+ * What the Lambda functions of a deployment are asked and what they answer, and the orders that they leave for the
+ * control API. A deployment is what one `cdk deploy` makes: one control API, its table, its functions. Its name is the
+ * value of the tag `skep:cluster` of all that it owns, and the condition under which a function may touch anything.
+ */
+import * as z from 'zod';
+import { AgentConfig } from './agent.ts';
+import { ClusterSpec, MachinePlacement, NodeState } from './cluster.ts';
+import { ClusterName, ClusterUid, Generation, SlotName } from './identity.ts';
+import { SelfTestResult } from './self-test.ts';
+
+/** Keys of the tags by which resources are found. The values are text; `expiresAt` is ISO 8601. */
+export const tagKeys = {
+  /** The deployment's name. Policies grant by it. */
+  deployment: 'skep:cluster',
+  uid: 'skep:uid',
+  slot: 'skep:slot',
+  role: 'skep:role',
+  generation: 'skep:generation',
+  attempt: 'skep:attempt',
+  expiresAt: 'skep:expires-at',
+} as const;
+
+/** One attempt at one generation of a slot; `token` is its idempotency token (64 hexadecimal digits). */
+export const MachineToken = z
+  .strictObject({
+    clusterUid: ClusterUid,
+    slot: SlotName,
+    generation: Generation,
+    attempt: z.int().min(1),
+    token: z.string().regex(/^[0-9a-f]{64}$/),
+  })
+  .meta({ id: 'MachineToken' });
+export type MachineToken = z.infer<typeof MachineToken>;
+
+/** Directories are the machine's own affair, so that the order is the same whoever gives it. */
+export const MachineOrder = z.strictObject({
+  machine: MachineToken,
+  config: AgentConfig.omit({ dataDirectory: true, ephemeralDirectory: true, ephemeralRoot: true }),
+  placement: MachinePlacement.optional(),
+  emptyDisk: z.boolean().optional(),
+});
+export type MachineOrder = z.infer<typeof MachineOrder>;
+
+/**
+ * What came of one launch. `launched`: the token has its instance, from now or before. `exited`: it had one, which is
+ * gone; there will be no other. `called-off`: teardown came first. `no-capacity`: nothing was made, nor will be, for this
+ * placement now. `not-launched`: nothing is known of the outcome, or nothing was made; ask again with the same token.
+ */
+export const LaunchOutcome = z.discriminatedUnion('outcome', [
+  z.object({ token: z.string(), outcome: z.literal('launched'), instanceId: z.string() }),
+  z.object({ token: z.string(), outcome: z.literal('exited'), instanceId: z.string(), evidence: z.string() }),
+  z.object({
+    token: z.string(),
+    outcome: z.enum(['called-off', 'no-capacity', 'no-free-address', 'not-launched']),
+    message: z.string(),
+  }),
+]);
+export type LaunchOutcome = z.infer<typeof LaunchOutcome>;
+
+export const DeployRequest = z.discriminatedUnion('action', [
+  /** Leaves the control API the order to create a cluster, and waits until all of its nodes serve or `waitMs` is over. */
+  z.strictObject({
+    action: z.literal('stand-up'),
+    spec: ClusterSpec,
+    waitMs: z.int().min(0).max(840_000).default(600_000),
+  }),
+  /** Launches machines side by side; partial failures are told slot by slot. */
+  z.strictObject({ action: z.literal('launch'), machines: z.array(MachineOrder).min(1).max(100) }),
+  /** The instances of the deployment, or of one cluster, that are not terminated. */
+  z.strictObject({ action: z.literal('list'), clusterUid: ClusterUid.optional() }),
+  /** The end of an instance's console output. */
+  z.strictObject({
+    action: z.literal('console'),
+    machine: MachineToken,
+    tailBytes: z.int().min(1).max(65_536),
+  }),
+]);
+export type DeployRequest = z.infer<typeof DeployRequest>;
+
+export const SlotStatus = z.object({
+  slot: SlotName,
+  state: NodeState,
+  generation: Generation,
+  reason: z.string().optional(),
+});
+
+export const StandUpAnswer = z.object({
+  cluster: ClusterName,
+  uid: ClusterUid,
+  /** Whether all nodes serve. */
+  complete: z.boolean(),
+  slots: z.array(SlotStatus),
+});
+export const LaunchAnswer = z.object({ outcomes: z.array(LaunchOutcome) });
+export const ListedInstance = z.object({
+  machine: MachineToken,
+  instanceId: z.string(),
+  state: z.enum(['pending', 'running', 'stopping', 'stopped', 'shutting-down']),
+});
+export type ListedInstance = z.infer<typeof ListedInstance>;
+export const ListAnswer = z.object({ instances: z.array(ListedInstance) });
+export const ConsoleAnswer = z.object({ text: z.string() });
+
+export const TeardownRequest = z.discriminatedUnion('scope', [
+  /** Everything of the deployment, or of one of its clusters: machines, then network interfaces. */
+  z.strictObject({
+    scope: z.literal('cluster'),
+    clusterUid: ClusterUid.optional(),
+    waitMs: z.int().min(0).max(840_000).default(600_000),
+  }),
+  /** One machine; it is called off if it was never launched. */
+  z.strictObject({
+    scope: z.literal('machine'),
+    machine: MachineToken,
+    /** How long to wait for it to be gone before answering `ending`. */
+    waitMs: z.int().min(0).max(120_000).default(0),
+  }),
+]);
+export type TeardownRequest = z.infer<typeof TeardownRequest>;
+
+/** `gone`: proven by listing that nothing is left. `ending`: ask again; `left` names what is still there. */
+export const TeardownAnswer = z.object({ state: z.enum(['gone', 'ending']), left: z.array(z.string()) });
+export type TeardownAnswer = z.infer<typeof TeardownAnswer>;
+
+/** Builds the image of a source, or finds the one there is. */
+export const BuildRequest = z.strictObject({
+  /** Names the source: its content's hash, which is also the image's tag. */
+  sourceHash: z.string().regex(/^[0-9a-zA-Z_.-]{1,128}$/),
+  /** How long to wait for a build that runs. */
+  waitMs: z.int().min(0).max(840_000).default(0),
+});
+export type BuildRequest = z.infer<typeof BuildRequest>;
+export const BuildAnswer = z.object({
+  state: z.enum(['built', 'building', 'failed']),
+  /** `repository@sha256:…`, once built. */
+  image: z.string().optional(),
+  buildId: z.string().optional(),
+  /** Where the log is, or what failed. */
+  message: z.string().optional(),
+  logGroup: z.string().optional(),
+  logStream: z.string().optional(),
+});
+export type BuildAnswer = z.infer<typeof BuildAnswer>;
+
+export const RunTestsRequest = z.strictObject({
+  cluster: ClusterName,
+  waitMs: z.int().min(0).max(840_000).default(120_000),
+});
+export type RunTestsRequest = z.infer<typeof RunTestsRequest>;
+export const RunTestsAnswer = z.object({ ok: z.boolean(), results: z.array(SelfTestResult) });
+
+export const WatchdogAnswer = z.object({
+  /** How long ago the control API last said that it lives; missing if it never has. */
+  controlApiSilentMs: z.number().optional(),
+  /** Whether this call healed in its place, and what it asked for. */
+  acted: z.boolean(),
+  redeployments: z.array(z.string()),
+});
+
+export const ReapAnswer = z.object({
+  terminated: z.array(z.string()),
+  interfaces: z.array(z.string()),
+  /** What is past its time and could not be ended now. */
+  left: z.array(z.string()),
+});
+
+/**
+ * Orders lie in the table under `order/<id>`, where the control API looks for them every two seconds: functions
+ * outside the network need no way to it. Who reads `done` or `failed` removes the order.
+ */
+export const Order = z.object({
+  ask: z.discriminatedUnion('kind', [
+    /** A cluster that there is already with the same spec is `done` too. */
+    z.object({ kind: z.literal('create-cluster'), spec: ClusterSpec }),
+    z.object({ kind: z.literal('run-tests'), cluster: ClusterName }),
+  ]),
+  askedAtMs: z.number(),
+  state: z.enum(['asked', 'working', 'done', 'failed']),
+  /** Of `create-cluster`, once it is created. */
+  clusterUid: ClusterUid.optional(),
+  /** Of `run-tests`. */
+  results: z.array(SelfTestResult).optional(),
+  message: z.string().optional(),
+});
+export type Order = z.infer<typeof Order>;
+
+/** Rows of the table that are no cluster's: who may read and write which is said in docs/architecture.md. */
+export const tableKeys = {
+  order: (id: string) => `order/${id}`,
+  orders: 'order/',
+  /** `{ atMs, version }`, written by the control API every ten seconds. */
+  heartbeat: 'heartbeat/control-api',
+  /** What deploy and teardown agree by on one token. */
+  launch: (token: string) => `launch/${token}`,
+} as const;
