@@ -15,6 +15,7 @@ const mayImport: Record<string, readonly string[]> = {
   'node-agent': ['p2p-core', 'contract'],
   'control-api': ['p2p-core', 'contract'],
   sim: ['p2p-core', 'contract', 'node-agent', 'control-api'],
+  lambdas: ['p2p-core', 'contract', 'control-api'],
   cli: ['p2p-core', 'contract', 'node-agent', 'control-api', 'sim'],
 };
 
@@ -32,6 +33,7 @@ const touchesTheWorld = [
   /^control-api\/src\/stores\/sqlite[a-z-]*\.ts$/,
   /^control-api\/src\/launchers\/process[a-z-]*\.ts$/,
   /^sim\/src\/host\/(real-world|real-world-trap|sim-host|digests)\.ts$/,
+  /^lambdas\/src\/[a-z-]+\/handler\.ts$/,
   /^cli\//,
 ];
 

@@ -2,6 +2,11 @@
  * What the Lambda functions of a deployment are asked and what they answer, and the orders that they leave for the
  * control API. A deployment is what one `cdk deploy` makes: one control API, its table, its functions. Its name is the
  * value of the tag `skep:cluster` of all that it owns, and the condition under which a function may touch anything.
+ *
+ * A machine is made by RunInstances with a network interface of its own at the slot's address, made and deleted with it
+ * (an interface that is there before gets no public address, without which a network that has no NAT reaches nothing).
+ * The address stays the slot's: a generation is launched only when the one before is gone. Instance, volume and
+ * interface carry the tags from the first moment.
  */
 import * as z from 'zod';
 import { AgentConfig } from './agent.ts';
@@ -18,6 +23,10 @@ export const tagKeys = {
   role: 'skep:role',
   generation: 'skep:generation',
   attempt: 'skep:attempt',
+  /** The machine's token, which is also the ClientToken that its instance was asked for with. */
+  token: 'skep:token',
+  /** Id of the CloudFormation stack without which nobody would end what carries it. */
+  stack: 'skep:stack',
   expiresAt: 'skep:expires-at',
 } as const;
 
@@ -58,6 +67,10 @@ export const LaunchOutcome = z.discriminatedUnion('outcome', [
 ]);
 export type LaunchOutcome = z.infer<typeof LaunchOutcome>;
 
+/** A subnet in which machines stand: an address lies in one of them, which gives its slot's zone. */
+export const NodeSubnet = z.object({ subnetId: z.string(), zone: z.string(), cidr: z.cidrv4() });
+export type NodeSubnet = z.infer<typeof NodeSubnet>;
+
 export const DeployRequest = z.discriminatedUnion('action', [
   /** Leaves the control API the order to create a cluster, and waits until all of its nodes serve or `waitMs` is over. */
   z.strictObject({
@@ -67,8 +80,16 @@ export const DeployRequest = z.discriminatedUnion('action', [
   }),
   /** Launches machines side by side; partial failures are told slot by slot. */
   z.strictObject({ action: z.literal('launch'), machines: z.array(MachineOrder).min(1).max(100) }),
-  /** The instances of the deployment, or of one cluster, that are not terminated. */
-  z.strictObject({ action: z.literal('list'), clusterUid: ClusterUid.optional() }),
+  /** The instances of the deployment that are not terminated: all, those of one cluster, or those of these that are. */
+  z.strictObject({
+    action: z.literal('list'),
+    clusterUid: ClusterUid.optional(),
+    instanceIds: z
+      .array(z.string().regex(/^i-[0-9a-f]+$/))
+      .min(1)
+      .max(200)
+      .optional(),
+  }),
   /** The end of an instance's console output. */
   z.strictObject({
     action: z.literal('console'),
@@ -103,27 +124,36 @@ export const ListAnswer = z.object({ instances: z.array(ListedInstance) });
 export const ConsoleAnswer = z.object({ text: z.string() });
 
 export const TeardownRequest = z.discriminatedUnion('scope', [
-  /** Everything of the deployment, or of one of its clusters: machines, then network interfaces. */
+  /**
+   * Everything of the deployment, or of one of its clusters: machines, then network interfaces. Nothing is launched any
+   * more for a cluster once this has begun; for a deployment, not before the next `stand-up`.
+   */
   z.strictObject({
     scope: z.literal('cluster'),
     clusterUid: ClusterUid.optional(),
     waitMs: z.int().min(0).max(840_000).default(600_000),
   }),
-  /** One machine; it is called off if it was never launched. */
+  /** Single machines, ended side by side; one is called off if it was never launched. */
   z.strictObject({
-    scope: z.literal('machine'),
-    machine: MachineToken,
-    /** How long to wait for it to be gone before answering `ending`. */
-    waitMs: z.int().min(0).max(120_000).default(0),
+    scope: z.literal('machines'),
+    machines: z.array(MachineToken).min(1).max(100),
+    /** How long to wait for all to be gone before answering `ending`. */
+    waitMs: z.int().min(0).max(840_000).default(0),
   }),
 ]);
 export type TeardownRequest = z.infer<typeof TeardownRequest>;
 
-/** `gone`: proven by listing that nothing is left. `ending`: ask again; `left` names what is still there. */
-export const TeardownAnswer = z.object({ state: z.enum(['gone', 'ending']), left: z.array(z.string()) });
+/** `gone`: proven by listing that nothing is left. `ending`: ask again. */
+export const TeardownAnswer = z.object({
+  state: z.enum(['gone', 'ending']),
+  /** What is still there, in words. */
+  left: z.array(z.string()),
+  /** Of the machines asked for: the tokens of those proven gone. */
+  gone: z.array(z.string()),
+});
 export type TeardownAnswer = z.infer<typeof TeardownAnswer>;
 
-/** Builds the image of a source, or finds the one there is. */
+/** Builds the image of a source, or finds the one there is; a source whose last build failed is built again. */
 export const BuildRequest = z.strictObject({
   /** Names the source: its content's hash, which is also the image's tag. */
   sourceHash: z.string().regex(/^[0-9a-zA-Z_.-]{1,128}$/),
@@ -150,20 +180,39 @@ export const RunTestsRequest = z.strictObject({
 export type RunTestsRequest = z.infer<typeof RunTestsRequest>;
 export const RunTestsAnswer = z.object({ ok: z.boolean(), results: z.array(SelfTestResult) });
 
+/** What the build is told in its environment: its image's tag. */
+export const buildVariables = { tag: 'SKEP_IMAGE_TAG' } as const;
+
 export const WatchdogAnswer = z.object({
   /** How long ago the control API last said that it lives; missing if it never has. */
   controlApiSilentMs: z.number().optional(),
-  /** Whether this call healed in its place, and what it asked for. */
+  /** Whether this call healed in its place. */
   acted: z.boolean(),
+  /** What it asked for: cluster, and the machine to come, for instance `bees bootstrap-2@3`. */
   redeployments: z.array(z.string()),
 });
 
 export const ReapAnswer = z.object({
   terminated: z.array(z.string()),
   interfaces: z.array(z.string()),
+  /** Groups of control planes that were set to no instances. */
+  groups: z.array(z.string()),
   /** What is past its time and could not be ended now. */
   left: z.array(z.string()),
 });
+
+/**
+ * Properties of the custom resources that the function `lifecycle` serves. CloudFormation makes text of all values,
+ * so the spec travels as JSON. `Deploy`, `Teardown` and `Build` are the names of the functions that do it: were they in the
+ * environment of `lifecycle`, the image would have to be there before the function that has it built.
+ */
+export const LifecycleProperties = z.discriminatedUnion('Kind', [
+  /** Creation ends with all nodes serving, deletion with nothing left. Attribute: `Uid` of the cluster. */
+  z.object({ Kind: z.literal('cluster'), Spec: z.string(), Deploy: z.string(), Teardown: z.string() }),
+  /** Creation ends with an image that can be pulled. Attribute: `Image`, as `repository@sha256:…`. */
+  z.object({ Kind: z.literal('image'), SourceHash: BuildRequest.shape.sourceHash, Build: z.string() }),
+]);
+export type LifecycleProperties = z.infer<typeof LifecycleProperties>;
 
 /**
  * Orders lie in the table under `order/<id>`, where the control API looks for them every two seconds: functions
@@ -192,5 +241,9 @@ export const tableKeys = {
   /** `{ atMs, version }`, written by the control API every ten seconds. */
   heartbeat: 'heartbeat/control-api',
   /** What deploy and teardown agree by on one token. */
-  launch: (token: string) => `launch/${token}`,
+  launch: (machine: { clusterUid: string; token: string }) => `launch/${machine.clusterUid}/${machine.token}`,
+  /** Of one cluster, or of the deployment. */
+  launches: (clusterUid?: string) => (clusterUid === undefined ? 'launch/' : `launch/${clusterUid}/`),
+  /** While there, nothing is launched any more: in one cluster, or in the deployment. */
+  closed: (clusterUid?: string) => `closed/${clusterUid ?? 'deployment'}`,
 } as const;
