@@ -37,6 +37,18 @@ export function parseWhole(least: number, most: number): (text: string) => numbe
 
 export const parsePort = parseWhole(0, 65_535);
 
+const hourUnits: Record<string, number> = { m: 1 / 60, h: 1, d: 24 };
+
+/** `30m`, `8h`, `2d`: hours, from 10 minutes to 30 days. */
+export function parseTimeToLive(text: string): number {
+  const match = /^(\d{1,5}(?:\.\d{1,2})?)([mhd])$/.exec(text);
+  const hours = match === null ? Number.NaN : Number(match[1]) * (hourUnits[match[2] ?? ''] ?? Number.NaN);
+  if (!(hours >= 1 / 6 && hours <= 720)) {
+    throw new InvalidArgumentError('Write a time as in 30m, 8h or 2d, from 10m to 30d.');
+  }
+  return hours;
+}
+
 /** `HOST:PORT`; the host may be a name, which is resolved later. */
 export interface HostAndPort {
   readonly host: string;

@@ -1,5 +1,6 @@
 /** The command line as a whole: which commands there are. */
 import { Command } from 'commander';
+import { costCommand } from './commands/cost.ts';
 import { demoCommand } from './commands/demo.ts';
 import { downCommand } from './commands/down.ts';
 import { eventsCommand } from './commands/events.ts';
@@ -41,6 +42,7 @@ export function createProgram(perform: Perform): Command {
     eventsCommand,
   ];
   for (const make of clusters) program.addCommand(grouped(make(perform), 'Clusters:'));
+  for (const make of [costCommand]) program.addCommand(grouped(make(perform), 'On AWS:'));
   for (const make of [runCommand, simCommand]) program.addCommand(grouped(make(perform), 'Experiments:'));
   for (const make of [torrentCommand, seedCommand, getCommand]) {
     program.addCommand(grouped(make(perform), 'BitTorrent, without a cluster:'));

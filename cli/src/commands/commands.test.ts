@@ -75,6 +75,9 @@ describe('words that are no command', () => {
     [['nodes', 'add', '--role', 'queen'], /Allowed choices are peer, bootstrap/],
     [['nodes', 'redeploy'], /missing required argument 'node'/],
     [['redeployments', 'cancel'], /missing required argument 'id'/],
+    [['cost', '--ttl', '5'], /Write a time as in 30m, 8h or 2d/],
+    [['cost', '--region', 'Frankfurt'], /Give a region as in eu-central-1/],
+    [['cost', '--control-instance-type', 'm5.large'], /no instance type m5.large.*t4g.small/],
     [['nodes', 'remove'], /missing required argument 'node'/],
   ] as const)('%s: told to people and to programs', async (args, sentence) => {
     await expectFailure(args, 2, sentence);

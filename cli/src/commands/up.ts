@@ -1,14 +1,12 @@
 /** `skep up`: a cluster from a spec file or flags, on the user's own control API. */
-import { ClusterSpec, type ClusterView } from '@skep/contract';
+import type { ClusterSpec, ClusterView } from '@skep/contract';
 import { Command } from 'commander';
-import * as yaml from 'yaml';
-import type * as z from 'zod';
 import { absolutePath, parseRate, parseWhole } from '../arguments.ts';
 import type { Context, Perform } from '../context.ts';
 import { type ApiFlags, apiClient, type Connection, connect, withApiOptions } from '../daemon/connect.ts';
 import { ensureDaemon, stateDirectory, stopDaemon } from '../daemon/daemon.ts';
-import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
-import { CliError } from '../failure.ts';
+import { exitCodeHelp } from '../exit-codes.ts';
+import { defaultClusterName, readSpec } from '../spec-file.ts';
 import { type BoardRow, createBoard } from '../terminal/board.ts';
 import { until } from '../timing.ts';
 
@@ -23,14 +21,11 @@ interface UpFlags extends ApiFlags {
   readonly timeout: number;
 }
 
-const defaultName = 'skep';
-const mostSpecBytes = 1_000_000;
-
 export function upCommand(perform: Perform): Command {
   return withApiOptions(new Command('up'))
     .description('Create a cluster, and start a control API for it if none runs')
     .argument('[spec]', 'YAML file that says what the cluster should be', absolutePath)
-    .option('--name <name>', `name of the cluster (default: "${defaultName}")`)
+    .option('--name <name>', `name of the cluster (default: "${defaultClusterName}")`)
     .option('--bootstrap <n>', 'bootstrap nodes (default: 3)', parseWhole(1, 100))
     .option('--peers <n>', 'peers (default: 5)', parseWhole(0, 10_000))
     .option(
@@ -44,7 +39,7 @@ export function upCommand(perform: Perform): Command {
     .addHelpText('after', `\nFlags override the file.\n${exitCodeHelp}`)
     .action((specPath: string | undefined, flags: UpFlags) =>
       perform(flags, async (context) => {
-        const spec = await readSpec(context, specPath, flags);
+        const spec = await readSpec(context.host, specPath, overridesOf(flags));
         const { connection, abandon } = await reach(context, flags);
         const { name } = await connection.api.createCluster({ body: spec }).catch(async (error) => {
           await abandon();
@@ -83,14 +78,9 @@ async function reach(context: Context, flags: UpFlags): Promise<Reached> {
   };
 }
 
-async function readSpec(
-  context: Context,
-  path: string | undefined,
-  flags: UpFlags,
-): Promise<z.input<typeof ClusterSpec>> {
-  const fromFile =
-    path === undefined ? {} : parseSpec(path, await context.host.files.read(path, mostSpecBytes));
-  const fromFlags = {
+/** What the flags say of the spec; undefined where they say nothing. */
+function overridesOf(flags: UpFlags): Partial<ClusterSpec> {
+  return {
     name: flags.name,
     bootstrap: flags.bootstrap,
     peers: flags.peers,
@@ -98,30 +88,6 @@ async function readSpec(
     uploadBytesPerSecond: flags.uploadLimit,
     downloadBytesPerSecond: flags.downloadLimit,
   };
-  const given = Object.entries(fromFlags).filter(([, value]) => value !== undefined);
-  const spec = ClusterSpec.safeParse({ name: defaultName, ...fromFile, ...Object.fromEntries(given) });
-  if (spec.success) return spec.data;
-  const [issue] = spec.error.issues;
-  const place = issue?.path.join('.');
-  throw new CliError(
-    'bad-spec',
-    exitCodes.usage,
-    `The spec of the cluster is wrong${place ? ` at ${place}` : ''}: ${issue?.message ?? 'unknown'}.`,
-  );
-}
-
-function parseSpec(path: string, bytes: Uint8Array): object {
-  let value: unknown;
-  try {
-    // Few aliases: a small file must not unfold to a huge one.
-    value = yaml.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes), { maxAliasCount: 20 });
-  } catch (error) {
-    const [reason] = String(error instanceof Error ? error.message : error).split('\n');
-    throw new CliError('bad-spec', exitCodes.usage, `${path} is not YAML: ${reason}`);
-  }
-  if (value === null || value === undefined) return {};
-  if (typeof value === 'object' && !Array.isArray(value)) return value;
-  throw new CliError('bad-spec', exitCodes.usage, `${path} does not hold the fields of a cluster spec.`);
 }
 
 async function awaitServing(

@@ -1,0 +1,64 @@
+/** The options that say which account, region and stack a command means. */
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import type { Context } from '../context.ts';
+
+export interface RegionFlags {
+  readonly region?: string;
+  readonly json?: boolean;
+}
+
+export interface AwsFlags extends RegionFlags {
+  readonly profile?: string;
+}
+
+export interface StackFlags extends AwsFlags {
+  readonly stack: string;
+}
+
+const defaultStack = 'Skep';
+/** Where prices are asked for without a region. */
+const exampleRegion = 'us-east-1';
+
+export function withRegionOption(command: Command): Command {
+  return command
+    .option('--region <region>', 'AWS region; default: $AWS_REGION, else that of the profile', parseRegion)
+    .option('--json', 'print one JSON value for programs');
+}
+
+export function withAwsOptions(command: Command): Command {
+  return withRegionOption(command).option(
+    '--profile <name>',
+    'profile of the AWS configuration; default: $AWS_PROFILE',
+    parseProfile,
+  );
+}
+
+export function withStackOptions(command: Command): Command {
+  return withAwsOptions(command).option(
+    '--stack <name>',
+    'name of the CloudFormation stack',
+    parseStackName,
+    defaultStack,
+  );
+}
+
+/** The region that prices are for, without a look at the AWS configuration. */
+export function priceRegion({ env }: Context, flags: RegionFlags): string {
+  return flags.region ?? (env.AWS_REGION || env.AWS_DEFAULT_REGION || exampleRegion);
+}
+
+function parseRegion(text: string): string {
+  if (/^[a-z]{2}(-[a-z]+)+-\d$/.test(text)) return text;
+  throw new InvalidArgumentError('Give a region as in eu-central-1.');
+}
+
+function parseProfile(text: string): string {
+  if (/^[\w.@:+/-]{1,200}$/.test(text)) return text;
+  throw new InvalidArgumentError('Give the name of a profile of ~/.aws/config.');
+}
+
+function parseStackName(text: string): string {
+  if (/^[a-zA-Z][a-zA-Z0-9-]{0,127}$/.test(text)) return text;
+  throw new InvalidArgumentError('Give a stack name: letters, digits and dashes, starting with a letter.');
+}
