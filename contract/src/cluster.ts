@@ -1,6 +1,15 @@
 /** A cluster: what is asked for (spec) and what is (views). */
 import * as z from 'zod';
-import { Address, ClusterName, ClusterUid, Generation, Role, SlotName, WorkingRole } from './identity.ts';
+import {
+  Address,
+  ClusterName,
+  ClusterUid,
+  Generation,
+  MachineName,
+  Role,
+  SlotName,
+  WorkingRole,
+} from './identity.ts';
 import { NetworkSpec } from './network.ts';
 
 const names = z.array(z.string().min(1).max(64)).min(1).max(8);
@@ -30,6 +39,8 @@ export const ClusterSpec = z
     name: ClusterName,
     /** An odd number keeps a majority with the fewest machines. At most as many as a ring has members. */
     bootstrap: z.int().min(1).max(mostBootstrap).default(3),
+    /** Nodes that are to hold the index of what the cluster's torrents are. Until they have one they only serve the DHT. */
+    index: z.int().min(0).max(100).default(0),
     peers: z.int().min(0).max(10_000).default(5),
     /** Machines that are launched and idle, to take over the slots of others that die. Always made up to this number. */
     spares: z.int().min(0).max(32).default(0),
@@ -37,7 +48,7 @@ export const ClusterSpec = z
     heal: z
       .array(Role)
       .refine((roles) => !roles.includes('spare'), 'spares are always made up for: they are not named')
-      .default(['bootstrap', 'peer']),
+      .default(['bootstrap', 'index', 'peer']),
     /** How long silence is only suspicion. Longer than any pause that must be survived. */
     graceMs: z.int().min(500).max(600_000).default(6_000),
     leaseMs: z.int().min(500).max(600_000).default(5_000),
@@ -152,12 +163,12 @@ export const NewNode = z
   .strictObject({
     /** A bootstrap node joins the ring, and votes as soon as it serves with the ring's configuration. */
     role: WorkingRole.default('peer'),
-    /** Of a peer: bootstrap slots it joins the DHT through; default all of the ring. */
+    /** Bootstrap slots that it joins the DHT through; default all of the ring. */
     bootstrap: z.array(SlotName).min(1).optional(),
   })
-  .refine(({ role, bootstrap }) => role === 'peer' || bootstrap === undefined, {
+  .refine(({ role, bootstrap }) => role !== 'bootstrap' || bootstrap === undefined, {
     path: ['bootstrap'],
-    message: 'only a peer has bootstrap slots of its own: a bootstrap node joins through the whole ring',
+    message: 'a bootstrap node joins through the whole ring: only others have bootstrap slots of their own',
   })
   .meta({ id: 'NewNode' });
 export type NewNode = z.infer<typeof NewNode>;
@@ -217,7 +228,7 @@ export const RedeploymentState = z
 export type RedeploymentState = z.infer<typeof RedeploymentState>;
 
 /** A machine's name, which is that of the redeployment that makes it: the slot and the generation to come. */
-export const RedeploymentId = z.string().regex(/^(bootstrap|peer|spare)-[1-9][0-9]{0,5}@[1-9][0-9]{0,9}$/);
+export const RedeploymentId = MachineName;
 
 /** The replacing of a slot's dead generation by the next one. */
 export const RedeploymentView = z

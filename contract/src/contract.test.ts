@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { ApiError, ClusterSpec, createApiClient, endpoints, openApiDocument } from './index.ts';
+import {
+  ApiError,
+  ClusterSpec,
+  createApiClient,
+  endpoints,
+  openApiDocument,
+  RedeploymentId,
+  Role,
+  SlotName,
+} from './index.ts';
 
 describe('the client', () => {
   const clientAnswering = (answer: (url: string, init: RequestInit) => Response) => {
@@ -71,9 +80,29 @@ describe('the OpenAPI document', () => {
   });
 });
 
+describe('names', () => {
+  it.each(Role.options)('there are of every role: %s', (role) => {
+    expect(SlotName.safeParse(`${role}-12`).success).toBe(true);
+    expect(RedeploymentId.safeParse(`${role}-12@3`).success).toBe(true);
+  });
+
+  it.each(['queen-1', 'index', 'index-0', 'xindex-1', 'index-1x', 'index-1@1'])(
+    'are no others: %s',
+    (name) => {
+      expect(SlotName.safeParse(name).success).toBe(false);
+    },
+  );
+});
+
 describe('a cluster spec', () => {
   it('has sensible defaults', () => {
-    expect(ClusterSpec.parse({ name: 'bees' })).toMatchObject({ bootstrap: 3, peers: 5, graceMs: 6_000 });
+    expect(ClusterSpec.parse({ name: 'bees' })).toMatchObject({
+      bootstrap: 3,
+      index: 0,
+      peers: 5,
+      heal: ['bootstrap', 'index', 'peer'],
+      graceMs: 6_000,
+    });
   });
 
   it.each([
@@ -81,6 +110,7 @@ describe('a cluster spec', () => {
     { name: '../etc' },
     { name: 'bees', bootstrap: 0 },
     { name: 'bees', peers: -1 },
+    { name: 'bees', index: 101 },
     { name: 'bees', typo: 1 },
   ])('refuses %j', (spec) => {
     expect(ClusterSpec.safeParse(spec).success).toBe(false);

@@ -13,20 +13,23 @@ export type ClusterName = z.infer<typeof ClusterName>;
 export const ClusterUid = z.string().regex(/^[0-9a-f]{32}$/);
 
 /**
- * What a node is for. A peer seeds or leeches, by what it holds. A spare is launched and idle, until it takes another
- * slot over.
+ * What a node is for. An index node joins the DHT and serves, and holds no content. A peer seeds or leeches, by what it
+ * holds. A spare is launched and idle, until it takes another slot over.
  */
-export const Role = z.enum(['bootstrap', 'peer', 'spare']).meta({ id: 'Role' });
+export const Role = z.enum(['bootstrap', 'index', 'peer', 'spare']).meta({ id: 'Role' });
 export type Role = z.infer<typeof Role>;
 
 /** The roles that are not waiting for one. */
 export const WorkingRole = Role.exclude(['spare']).meta({ id: 'WorkingRole' });
 export type WorkingRole = z.infer<typeof WorkingRole>;
 
+const slotPattern = `(${Role.options.join('|')})-[1-9][0-9]{0,5}`;
+const generationPattern = '[1-9][0-9]{0,9}';
+
 /** `role-ordinal`: a place in the cluster that outlives the machine in it. */
 export const SlotName = z
   .string()
-  .regex(/^(bootstrap|peer|spare)-[1-9][0-9]{0,5}$/)
+  .regex(new RegExp(`^${slotPattern}$`))
   .meta({
     id: 'SlotName',
     description: 'A place in the cluster: role and ordinal, for instance bootstrap-2.',
@@ -41,6 +44,9 @@ export const MachineId = z
   .object({ slot: SlotName, generation: Generation })
   .meta({ id: 'MachineId', description: 'Slot and generation: names one machine’s life.' });
 export type MachineId = z.infer<typeof MachineId>;
+
+/** `bootstrap-2@1`: a machine's name in text, as `formatMachineId` gives it. */
+export const MachineName = z.string().regex(new RegExp(`^${slotPattern}@${generationPattern}$`));
 
 /** `bootstrap-2@1`: a machine's name in text. */
 export function formatMachineId(machine: MachineId): string {

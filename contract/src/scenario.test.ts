@@ -76,7 +76,7 @@ describe('a scenario', () => {
         bootstrap: 3,
         peers: 5,
         graceMs: 6_000,
-        heal: ['bootstrap', 'peer'],
+        heal: ['bootstrap', 'index', 'peer'],
       }),
       content: [{ name: 'a.bin', bytes: 1_048_576, seeds: 1, leeches: 'all', atMs: 0 }],
       timeline: [],
@@ -192,6 +192,12 @@ describe('a scenario', () => {
       /no peer-6/,
     ],
     [
+      'index nodes that nobody asked for',
+      fault({ kind: 'crash', nodes: 'index-1' }),
+      'timeline[0].fault.nodes',
+      /no index-1/,
+    ],
+    [
       'more than there are',
       fault({ kind: 'crash', nodes: { some: 9, of: 'peer' } }),
       'timeline[0].fault.nodes',
@@ -214,6 +220,14 @@ describe('a scenario', () => {
     const { error } = Scenario.safeParse({ ...least, ...fields });
     const issues = scenarioIssues(error!).map(({ path, message }) => ({ field: dotted(path), message }));
     expect(issues).toContainEqual({ field, message: expect.stringMatching(sentence) });
+  });
+
+  it('index nodes may be named, each, all, and by chance', () => {
+    const timeline = ['index-2', 'index', { some: 2, of: 'index' }].map((nodes) => ({
+      at: '1s',
+      fault: { kind: 'crash', nodes },
+    }));
+    expect(Scenario.safeParse({ ...least, cluster: { index: 2 }, timeline }).success).toBe(true);
   });
 
   it('peers that come later may be named', () => {

@@ -17,10 +17,15 @@ const longestMs = 30 * 86_400_000;
 const TimeMs = z.number().min(0).max(longestMs);
 const Share = z.number().min(0).max(1);
 
-const nodeSentence = 'Name a slot as in peer-3, or bootstrap, peer, leader, control-api.';
+const nodeSentence = 'Name a slot as in peer-3, or bootstrap, index, peer, leader, control-api.';
 
 /** One word: a slot, a role for all of its slots, who leads at that moment, or the control API. */
-const NodeWord = z.string().regex(/^((bootstrap|peer)(-[1-9][0-9]{0,5})?|leader|control-api)$/, nodeSentence);
+const NodeWord = z
+  .string()
+  .regex(
+    new RegExp(`^((${WorkingRole.options.join('|')})(-[1-9][0-9]{0,5})?|leader|control-api)$`),
+    nodeSentence,
+  );
 
 /** So many of a role, drawn by the seed of the run. */
 const SomeNodes = z.strictObject({ some: z.int().min(1).max(10_000), of: WorkingRole });
@@ -256,7 +261,11 @@ function entryProblems(plan: ScenarioPlan, entry: TimelineEntry): Contradiction[
 
 function faultProblems({ cluster, network, timeline }: ScenarioPlan, fault: FaultPlan): Contradiction[] {
   const found: Contradiction[] = [];
-  const counts = { bootstrap: cluster.bootstrap, peer: cluster.peers + peersAdded(timeline) };
+  const counts = {
+    bootstrap: cluster.bootstrap,
+    index: cluster.index,
+    peer: cluster.peers + peersAdded(timeline),
+  };
   for (const key of Object.keys(selecting) as (keyof typeof selecting)[]) {
     const selector = (fault as Partial<Record<keyof typeof selecting, NodeSelector>>)[key];
     if (selector === undefined) continue;

@@ -154,10 +154,16 @@ describe.skipIf(process.platform !== 'linux')('a cluster of the user', { timeout
     const spec = join(directory, 'spec.yaml');
     writeFileSync(spec, 'name: lab\nbootstrap: 3\npeers: 4\n');
     const run = (...args: string[]) => runCli(args, state, { TMPDIR: scratch });
-    const up = await run('up', spec, '--peers', '1', '--json');
+    const up = await run('up', spec, '--peers', '1', '--index', '1', '--json');
     expect({ code: up.code, stderr: up.stderr }).toMatchObject({ code: 0 });
     try {
-      expect(JSON.parse(up.stdout).cluster.nodes).toHaveLength(4);
+      expect(JSON.parse(up.stdout).cluster.nodes.map((node: { slot: string }) => node.slot)).toEqual([
+        'bootstrap-1',
+        'bootstrap-2',
+        'bootstrap-3',
+        'index-1',
+        'peer-1',
+      ]);
       expect((await run('up', spec)).code).toBe(5);
       const status = JSON.parse((await run('status', '--json')).stdout);
       expect(status.clusters[0]).toMatchObject({ name: 'lab', state: 'active' });

@@ -15,6 +15,7 @@ interface DemoFlags {
   readonly json?: boolean;
   readonly content?: string;
   readonly bootstrap: number;
+  readonly index: number;
   readonly peers: number;
   readonly spares: number;
   readonly exit?: boolean;
@@ -31,6 +32,7 @@ export function demoCommand(perform: Perform): Command {
       parseWhole(1, 99),
       3,
     )
+    .option('--index <n>', 'index nodes', parseWhole(0, 100), 0)
     .option('--peers <n>', 'peers; the first seeds', parseWhole(2, 1_000), 5)
     .option('--spares <n>', 'warm spares; one takes over from the killed leader', parseWhole(0, 32), 0)
     .option('--exit', 'end the cluster when the story is told, instead of on Ctrl-C')
@@ -55,6 +57,7 @@ async function demonstrate(context: Context, flags: DemoFlags): Promise<undefine
     {
       contentPath: flags.content ?? process.execPath,
       bootstrap: flags.bootstrap,
+      index: flags.index,
       peers: flags.peers,
       spares: flags.spares,
     },

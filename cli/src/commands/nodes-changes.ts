@@ -1,5 +1,5 @@
 /** `skep nodes add` and `skep nodes remove NODE`: a cluster's slots come and go. */
-import type { WorkingRole } from '@skep/contract';
+import { WorkingRole } from '@skep/contract';
 import { Command, Option } from 'commander';
 import type { Perform } from '../context.ts';
 import { type ClusterFlags, chooseCluster, connect, withClusterOptions } from '../daemon/connect.ts';
@@ -9,7 +9,7 @@ export function addNodeCommand(perform: Perform): Command {
   return withClusterOptions(new Command('add'))
     .description('Add a node; a bootstrap node joins the ring, which grows by one at a time')
     .addOption(
-      new Option('--role <role>', 'what the node is for').choices(['peer', 'bootstrap']).default('peer'),
+      new Option('--role <role>', 'what the node is for').choices(WorkingRole.options).default('peer'),
     )
     .addHelpText('after', exitCodeHelp)
     .action((flags: ClusterFlags & { json?: boolean; role: WorkingRole }) =>

@@ -1,5 +1,5 @@
 /** `skep up`: a cluster from a spec file or flags, on the user's own control API. */
-import type { ClusterSpec, ClusterView } from '@skep/contract';
+import { type ClusterSpec, type ClusterView, Role } from '@skep/contract';
 import { Command } from 'commander';
 import { absolutePath, parseRate, parseWhole } from '../arguments.ts';
 import type { Context, Perform } from '../context.ts';
@@ -14,6 +14,7 @@ interface UpFlags extends ApiFlags {
   readonly json?: boolean;
   readonly name?: string;
   readonly bootstrap?: number;
+  readonly index?: number;
   readonly peers?: number;
   readonly spares?: number;
   readonly uploadLimit?: number;
@@ -27,6 +28,7 @@ export function upCommand(perform: Perform): Command {
     .argument('[spec]', 'YAML file that says what the cluster should be', absolutePath)
     .option('--name <name>', `name of the cluster (default: "${defaultClusterName}")`)
     .option('--bootstrap <n>', 'bootstrap nodes (default: 3)', parseWhole(1, 100))
+    .option('--index <n>', 'index nodes (default: 0)', parseWhole(0, 100))
     .option('--peers <n>', 'peers (default: 5)', parseWhole(0, 10_000))
     .option(
       '--spares <n>',
@@ -83,6 +85,7 @@ function overridesOf(flags: UpFlags): Partial<ClusterSpec> {
   return {
     name: flags.name,
     bootstrap: flags.bootstrap,
+    index: flags.index,
     peers: flags.peers,
     spares: flags.spares,
     uploadBytesPerSecond: flags.uploadLimit,
@@ -125,7 +128,7 @@ async function awaitServing(
 
 /** One row a role: how many of its nodes serve. */
 export function servingRows({ nodes }: Pick<ClusterView, 'nodes'>): BoardRow[] {
-  return (['bootstrap', 'peer', 'spare'] as const).flatMap((role) => {
+  return Role.options.flatMap((role) => {
     const members = nodes.filter((node) => node.role === role);
     if (members.length === 0) return [];
     const serving = members.filter((node) => node.state === 'serving').length;

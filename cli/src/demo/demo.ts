@@ -23,6 +23,7 @@ export interface DemoOptions {
   readonly bootstrap: number;
   /** One seeds, the others fetch. */
   readonly peers: number;
+  readonly index: number;
   /** Launched and idle, to take over from nodes that die. */
   readonly spares: number;
 }
@@ -121,7 +122,7 @@ export class Demo {
 
   async #createCluster(): Promise<void> {
     const { session } = this.#parts;
-    const { bootstrap, peers, spares } = this.#options;
+    const { bootstrap, index, peers, spares } = this.#options;
     this.#say(`control API at ${session.url}`);
     session.expectCluster();
     await this.#insist('the control API to take the cluster', async () => {
@@ -130,6 +131,7 @@ export class Demo {
           body: {
             name: clusterName,
             bootstrap,
+            index,
             peers,
             spares,
             ephemeral: session.isEphemeral,
@@ -143,8 +145,9 @@ export class Demo {
       return true;
     });
     const idle = spares === 0 ? '' : `, ${spares} warm ${spares === 1 ? 'spare' : 'spares'}`;
+    const indexing = index === 0 ? '' : `, ${index} index ${index === 1 ? 'node' : 'nodes'}`;
     this.#say(
-      `${bootstrap} bootstrap nodes, 1 seed and ${peers - 1} leeches${idle}, each a process of its own`,
+      `${bootstrap} bootstrap nodes${indexing}, 1 seed and ${peers - 1} leeches${idle}, each a process of its own`,
     );
   }
 

@@ -7,7 +7,7 @@ import type { SlotRow } from './rows.ts';
 
 /** How many addresses a new cluster needs. */
 export function slotCount(spec: ClusterSpec): number {
-  return spec.bootstrap + spec.peers + spec.spares;
+  return spec.bootstrap + spec.index + spec.peers + spec.spares;
 }
 
 /** Everything of a new cluster: slots, their first machines and launches, the first ring. */
@@ -22,6 +22,7 @@ export function decideCreateCluster(
     left.splice(0, count).map((each, index) => newSlot(role, index + 1, each));
   const slots = [
     ...slotsOf('bootstrap', spec.bootstrap),
+    ...slotsOf('index', spec.index),
     ...slotsOf('peer', spec.peers),
     ...slotsOf('spare', spec.spares),
   ];
@@ -45,6 +46,7 @@ export function decideCreateCluster(
         kind: 'cluster-created',
         data: {
           bootstrap: spec.bootstrap,
+          ...(spec.index === 0 ? {} : { index: spec.index }),
           peers: spec.peers,
           ...(spec.spares === 0 ? {} : { spares: spec.spares }),
         },

@@ -42,7 +42,7 @@ export function commandsFor(
   if (slot.role === 'bootstrap') {
     commands.push({ kind: 'form-ring', configuration: state.ring });
     commands.push({ kind: 'heed-deaths', deaths: knownDeaths(state), ...silences(silent, now) });
-  } else {
+  } else if (slot.role === 'peer') {
     for (const torrent of state.torrents.values()) {
       const command = holdTorrent(torrent, slot.slot);
       if (command !== undefined) commands.push(command);

@@ -15,12 +15,14 @@
  * to finish; and its slot is forgotten once its machines are proven gone.
  */
 import {
+  type ClusterSpec,
   formatMachineId,
   type MachineId,
   mostBootstrap,
   type NewNode,
   type Report,
   type RingConfiguration,
+  type WorkingRole,
 } from '@skep/contract';
 import type { SlotAddresses } from '../ports/launcher.ts';
 import { firstMachine, newSlot, ringAddress } from './cluster-creation.ts';
@@ -39,7 +41,7 @@ import {
 } from './decision.ts';
 import { largestTermLead } from './redeployment.ts';
 import { cancelled, isFinished } from './redeployment-course.ts';
-import { machineKey, type SlotRow } from './rows.ts';
+import { type AboutRow, machineKey, type SlotRow } from './rows.ts';
 
 type Member = RingConfiguration['members'][number];
 
@@ -69,17 +71,15 @@ export function decideAddNode(
   if ([...state.slots.values()].some((slot) => overlap(slot.addresses, addresses))) {
     return refuse('no-free-address', 'the address was taken in the meantime: ask again');
   }
-  if (node.role === 'peer') {
+  if (node.role !== 'bootstrap') {
+    const { ordinal, next } = takeOrdinal(about, node.role);
     const slot: SlotRow = {
-      ...newSlot('peer', about.nextPeer, addresses),
+      ...newSlot(node.role, ordinal, addresses),
       ...(node.bootstrap === undefined ? {} : { bootstrap: node.bootstrap }),
     };
     return {
       answer: slot,
-      changes: [
-        put.about({ ...about, nextPeer: about.nextPeer + 1 }),
-        ...firstMachine(about.spec, slot, now),
-      ],
+      changes: [put.about(next), ...firstMachine(about.spec, slot, now)],
       events: [{ kind: 'node-added', slot: slot.slot, generation: 1 }],
     };
   }
@@ -88,7 +88,7 @@ export function decideAddNode(
   if (ring.members.length >= mostBootstrap) {
     return refuse('ring-size', `${about.name} has ${ring.members.length} bootstrap slots: no ring is larger`);
   }
-  const ordinal = about.nextBootstrap ?? about.spec.bootstrap + 1;
+  const { ordinal, next: numbered } = takeOrdinal(about, 'bootstrap');
   const slot = newSlot('bootstrap', ordinal, addresses);
   const member: Member = {
     slot: slot.slot,
@@ -100,13 +100,31 @@ export function decideAddNode(
   const next = { version: ring.version + 1, members: [...ring.members, member] };
   return {
     answer: slot,
-    changes: [
-      put.about({ ...about, nextBootstrap: ordinal + 1 }),
-      ...firstMachine(about.spec, slot, now),
-      put.ring(next),
-    ],
+    changes: [put.about(numbered), ...firstMachine(about.spec, slot, now), put.ring(next)],
     events: [{ kind: 'node-added', slot: slot.slot, generation: 1 }, ringChanged(next, member, 'admitted')],
   };
+}
+
+/** The ordinal of a further slot of a role, which no slot had before, and how it is remembered to be taken. */
+function takeOrdinal(
+  about: AboutRow,
+  role: WorkingRole,
+): { readonly ordinal: number; readonly next: AboutRow } {
+  const { spec } = about;
+  // Clusters that are older than the role say nothing of it.
+  const { index = 0 } = spec as Partial<ClusterSpec>;
+  switch (role) {
+    case 'bootstrap': {
+      const ordinal = about.nextBootstrap ?? spec.bootstrap + 1;
+      return { ordinal, next: { ...about, nextBootstrap: ordinal + 1 } };
+    }
+    case 'index': {
+      const ordinal = about.nextIndex ?? index + 1;
+      return { ordinal, next: { ...about, nextIndex: ordinal + 1 } };
+    }
+    case 'peer':
+      return { ordinal: about.nextPeer, next: { ...about, nextPeer: about.nextPeer + 1 } };
+  }
 }
 
 /** Begins to remove a slot. `drainMs`: how long its machine is given to finish. Asking again is harmless. */

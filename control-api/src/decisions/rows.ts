@@ -20,6 +20,8 @@ export interface AboutRow {
   readonly nextPeer: number;
   /** Missing before the first bootstrap slot is added. */
   readonly nextBootstrap?: number;
+  /** Missing before the first index slot is added. */
+  readonly nextIndex?: number;
   /** Missing before the first fault. */
   readonly nextFault?: number;
 }

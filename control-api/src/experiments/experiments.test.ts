@@ -14,7 +14,7 @@ const { name: _name, ...spec } = ClusterSpec.parse({ name: 'test', graceMs: 4_00
 function node(slot: string, fields: Partial<NodeView> = {}): NodeView {
   return {
     slot,
-    role: slot.startsWith('peer') ? 'peer' : 'bootstrap',
+    role: slot.split('-')[0] as NodeView['role'],
     generation: 1,
     attempt: 1,
     state: 'serving',
@@ -91,6 +91,7 @@ describe('choosing nodes', () => {
   const cluster = view([
     node('bootstrap-1'),
     node('bootstrap-2'),
+    node('index-1'),
     node('peer-1'),
     node('peer-2'),
     node('peer-3'),
@@ -103,6 +104,7 @@ describe('choosing nodes', () => {
   it.each([
     ['peer-2', ['peer-2']],
     ['bootstrap', ['bootstrap-1', 'bootstrap-2']],
+    ['index', ['index-1']],
     ['leader', ['bootstrap-1']],
     ['control-api', ['control-api']],
     [{ some: 2, of: 'peer' as const }, ['peer-3', 'peer-2']],

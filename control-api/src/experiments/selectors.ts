@@ -7,6 +7,7 @@ import {
   type FaultPlan,
   type NodeChoice,
   type NodeSelector,
+  WorkingRole,
 } from '@skep/contract';
 import { toHex } from '@skep/p2p-core/bytes';
 import type { Compute } from '@skep/p2p-core/host';
@@ -58,13 +59,17 @@ function nodesOf(choice: NodeChoice, view: ClusterView, draw: Draw, label: strin
       .slice(0, choice.some)
       .map(({ slot }) => slot);
   }
-  if (choice === 'bootstrap' || choice === 'peer') return slotsOf(view, choice);
+  if (isRole(choice)) return slotsOf(view, choice);
   if (choice !== 'leader') return [choice];
   const leader = leaderSlot(view);
   return leader === undefined ? [] : [leader];
 }
 
-function slotsOf(view: ClusterView, role: string): string[] {
+function isRole(choice: string): choice is WorkingRole {
+  return WorkingRole.safeParse(choice).success;
+}
+
+function slotsOf(view: ClusterView, role: WorkingRole): string[] {
   return view.nodes.filter((node) => node.role === role).map((node) => node.slot);
 }
 
