@@ -43,6 +43,7 @@ export async function runSafety(seed: number, options: SafetyOptions = {}): Prom
     spec: {
       bootstrap: 3 + Math.floor(random.float() * 3),
       peers: Math.floor(random.float() * 3),
+      index: drawIndex(seed),
       spares: random.chance(0.35) ? 1 + Math.floor(random.float() * 2) : 0,
       redeploymentsPerSlot: 2 + Math.floor(random.float() * 3),
       graceMs: Math.round(random.between(3_000, 9_000)),
@@ -86,6 +87,12 @@ export async function runSafety(seed: number, options: SafetyOptions = {}): Prom
     launches: cluster.fleet.all().length,
     story: cluster.story,
   };
+}
+
+/** Of a stream of its own: worlds without index nodes take the course that they took before there were any. */
+function drawIndex(seed: number): number {
+  const random = new RandomStream(seed, 'index nodes');
+  return random.chance(0.25) ? 1 + Math.floor(random.float() * 2) : 0;
 }
 
 class SafetySearch {
