@@ -27,7 +27,7 @@ const mostLines = 500;
 /** Where the world is touched on purpose: Host implementations, and composition roots of real processes. */
 const touchesTheWorld = [
   /^p2p-core\/src\/host\/node\//,
-  /^node-agent\/src\/(main|orphan)\.ts$/,
+  /^node-agent\/src\/(main|orphan|health-check)\.ts$/,
   /^control-api\/src\/main\.ts$/,
   /^control-api\/src\/main\//,
   /^control-api\/src\/stores\/sqlite[a-z-]*\.ts$/,

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * The control API as a process of its own: SQLite, and machines as processes of this computer.
  *

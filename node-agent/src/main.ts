@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * One machine of a cluster as a process: reads the configuration that its launcher wrote, claims its one
  * life, runs the agent, and ends when it is told to, or when its time is over.
