@@ -228,6 +228,8 @@ export interface Files {
   makeDirectory(path: string): Promise<void>;
   /** A file, or a directory with all that is in it. Harmless if missing. */
   remove(path: string): Promise<void>;
+  /** How many bytes can still be written to the disk that holds a directory, which must exist. Rejects not-found. */
+  freeBytes(directory: string): Promise<number>;
 }
 
 export interface FileEntry {

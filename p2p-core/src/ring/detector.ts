@@ -194,7 +194,9 @@ export class Detector {
         this.#send(from, { kind: 'ack', seq: message.seq });
         break;
       case 'ack':
-        if (peer !== undefined) this.#prober.acknowledged(now, peer, message.seq);
+        if (peer === undefined) break;
+        peer.lastAnswerMs = now;
+        this.#prober.acknowledged(now, peer, message.seq);
         break;
       case 'ping-request': {
         const target = this.#peer(message.member);
@@ -224,6 +226,13 @@ export class Detector {
     if (startedMs !== undefined && (!peer.known || peer.lastHeardMs >= startedMs)) return NOTHING;
     peer.known = true;
     this.#change(now, peer, peer.incarnation, 'dead');
+    return this.#take();
+  }
+
+  /** Pings every other member, beside the probes; their answers show in `members`. */
+  pingAll(): readonly DetectorOutput[] {
+    if (this.#left) return NOTHING;
+    for (const peer of this.#peers.values()) this.#prober.call(peer);
     return this.#take();
   }
 
@@ -267,11 +276,12 @@ export class Detector {
   }
 
   /** Every other member, as held now, in ring order. */
-  claims(): Claim[] {
-    return [...this.#peers.values()].map(({ id, incarnation, standing }) => ({
+  members(): (Claim & Pick<Peer, 'lastAnswerMs'>)[] {
+    return [...this.#peers.values()].map(({ id, incarnation, standing, lastAnswerMs }) => ({
       member: id,
       incarnation,
       standing,
+      lastAnswerMs,
     }));
   }
 

@@ -184,7 +184,11 @@ describe('a replaced slot', () => {
     expect(told.map((output) => output.type === 'event' && output.event.type)).toContain('generation-over');
     expect(old.step(world.nowMs + 5_000, { type: 'wake' })).toEqual([]);
     const { members } = world.node(followers[1]!).machine!.status(world.nowMs);
-    expect(members).toContainEqual({ member: { slot, generation: 2 }, state: 'alive', incarnation: 0 });
+    expect(members.find(({ member }) => member.slot === slot)).toMatchObject({
+      member: { slot, generation: 2 },
+      state: 'alive',
+      incarnation: 0,
+    });
     expect(world.asked).toEqual([]);
   });
 
@@ -247,4 +251,17 @@ it('stamps events so that an effect never precedes its cause', () => {
   expect(elected).toBeLessThan(granted);
   const learnt = world.eventsOf('leader-changed').filter(({ event }) => event.lamport > elected);
   expect(learnt.length).toBe(2);
+});
+
+it('pings all at once where that is asked for, and tells who answered', () => {
+  const slots = Array.from({ length: 9 }, (_, index) => `n${index}`);
+  const world = new World({ seed: 4, slots, latencyMs: [1, 5], leaseMs: 5_000 });
+  world.run(5_000);
+  world.pause('n3', 3_000);
+  const askedMs = world.nowMs;
+  world.tell('n0', { type: 'ping-all' });
+  world.run(20);
+  const { members } = world.node('n0').machine!.status(world.nowMs);
+  const silent = members.filter(({ lastAnswerMs = 0 }) => lastAnswerMs < askedMs);
+  expect(silent.map(({ member }) => member.slot)).toEqual(['n3']);
 });

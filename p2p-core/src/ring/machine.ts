@@ -114,10 +114,11 @@ export class RingMachine {
       leader: this.#election.leader,
       leading: this.#leadership.mayAct(now),
       configurationVersion: this.#configuration.version,
-      members: this.#detector.claims().map(({ member, incarnation, standing }) => ({
+      members: this.#detector.members().map(({ member, incarnation, standing, lastAnswerMs }) => ({
         member,
         state: stateOf(standing),
         incarnation,
+        lastAnswerMs,
       })),
       lamport: this.#lamport.time,
       dropped: this.#correspondents.dropped,
@@ -159,6 +160,9 @@ export class RingMachine {
         break;
       case 'authority-reachable':
         this.#election.setAuthorityReachable(now, input.reachable);
+        break;
+      case 'ping-all':
+        this.#doDetector(now, this.#detector.pingAll());
         break;
       case 'leave':
         this.#leave(now);

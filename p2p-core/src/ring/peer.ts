@@ -13,6 +13,8 @@ export interface Peer {
   /** Heard by this node, or by one that gossiped of it. */
   known: boolean;
   lastHeardMs: number;
+  /** When it last answered a ping that this node sent it. */
+  lastAnswerMs: number | undefined;
   /** When the first of this node's probes was sent that have gone unanswered since it was last heard. */
   silentSinceMs: number | undefined;
   /** While it is suspect, and after a verdict by silence. */
@@ -37,6 +39,7 @@ export function newPeer({ slot, generation, address }: MemberId & { address: Add
     standing: 'alive',
     known: false,
     lastHeardMs: Number.NEGATIVE_INFINITY,
+    lastAnswerMs: undefined,
     silentSinceMs: undefined,
     suspicion: undefined,
     lastConnectMs: Number.NEGATIVE_INFINITY,

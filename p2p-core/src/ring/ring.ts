@@ -66,6 +66,8 @@ export interface Ring {
   /** To be told at each answer of the control API, and at each failure to get one; only who reaches it stands for election. */
   setAuthorityReachable(reachable: boolean): void;
   status(): RingStatus;
+  /** Pings every other member at once, beside the probes that go on anyway: `status` tells when each last answered. */
+  pingAll(): void;
   /**
    * Tells the others that this node goes on purpose; it takes no part afterwards. If it leads, another is asked to: resolves
    * once one does, or `transferMs` (500 by default) have passed, else at once.
@@ -157,6 +159,10 @@ class RingDriver implements Ring {
 
   status(): RingStatus {
     return this.#machine.status(this.#host.clock.now());
+  }
+
+  pingAll(): void {
+    this.#step({ type: 'ping-all' });
   }
 
   leave(): Promise<void> {

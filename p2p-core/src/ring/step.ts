@@ -29,6 +29,8 @@ export type RingInput =
   | { readonly type: 'slot-deaths'; readonly deaths: readonly SlotDeath[] }
   | { readonly type: 'authority-reachable'; readonly reachable: boolean }
   | { readonly type: 'configure'; readonly configuration: RingConfiguration }
+  /** Pings every other member now, whoever's turn it is. */
+  | { readonly type: 'ping-all' }
   | { readonly type: 'leave' };
 
 export type RingOutput =
@@ -45,6 +47,8 @@ export interface RingMemberStatus {
   readonly member: MemberId;
   readonly state: MemberState;
   readonly incarnation: number;
+  /** When it last answered a ping that this node sent it, by the host's monotonic clock; undefined if it never did. */
+  readonly lastAnswerMs: number | undefined;
 }
 
 export interface RingStatus {

@@ -238,6 +238,7 @@ function forgettingVotes(host: Host): Host {
         if (!isVote(path)) await files.makeDirectory(path);
       },
       remove: (path) => files.remove(path),
+      freeBytes: (directory) => files.freeBytes(directory),
     },
   };
 }

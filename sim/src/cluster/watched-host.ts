@@ -31,6 +31,7 @@ export function watchedHost(host: Host, watcher: HostWatcher, ringPort?: number)
     stat: (path) => host.files.stat(path),
     makeDirectory: (path) => host.files.makeDirectory(path),
     remove: (path) => host.files.remove(path),
+    freeBytes: (directory) => host.files.freeBytes(directory),
   };
   const http: Http = {
     fetch: (url, init) => {

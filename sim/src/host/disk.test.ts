@@ -113,6 +113,7 @@ describe('faults', () => {
       'done',
       'done',
     ]);
+    expect(await world.complete(host.files.freeBytes('/'))).toBe(0);
   });
 
   test('reads and writes fail at the rates asked for', async () => {
@@ -159,6 +160,7 @@ describe('faults', () => {
   test('synthetic files take room, and are refused where there is none', async () => {
     const { host } = machine({ capacityBytes: 10 * MIB });
     host.disk.putSynthetic('/a', { seed: 1, length: 6 * MIB });
+    expect(host.disk.freeBytes).toBe(4 * MIB);
     expect(() => host.disk.putSynthetic('/b', { seed: 1, length: 5 * MIB })).toThrow('no room');
     host.disk.putSynthetic('/a', { seed: 2, length: 10 * MIB });
     expect(host.disk.usedBytes).toBe(10 * MIB);

@@ -106,6 +106,12 @@ export class SimDisk {
     return this.tree.usedBytes;
   }
 
+  /** What still fits. */
+  get freeBytes(): number {
+    if (this.#conditions.full) return 0;
+    return Math.max(0, Math.min(this.capacityBytes, Number.MAX_SAFE_INTEGER) - this.tree.usedBytes);
+  }
+
   get digests(): Digests {
     return this.#world.digests;
   }

@@ -101,6 +101,13 @@ export class SimFiles implements Files {
     return this.#do({ kind: 'change', lengthBytes: 0 }, () => this.#disk.tree.remove(path));
   }
 
+  freeBytes(directory: string): Promise<number> {
+    return this.#do(READ, () => {
+      if (this.#disk.tree.find(directory) === undefined) throw notFound(directory);
+      return this.#disk.freeBytes;
+    });
+  }
+
   #fileAt(path: string): DiskFile {
     const node = this.#disk.tree.find(path);
     if (node === undefined) throw notFound(path);

@@ -28,8 +28,10 @@ describe('clock and disk', () => {
       const piece = a.payload.allocatePiece(3);
       await expect(content.storePiece(piece, 0, new Uint8Array(20))).rejects.toMatchObject(full);
       expect(await a.files.read('/d/f', 10)).toEqual(bytes);
+      expect(await a.files.freeBytes('/d')).toBe(0);
       await a.files.remove('/d/f');
       a.setConditions({});
+      expect(await a.files.freeBytes('/d')).toBeGreaterThan(0);
       await a.files.writeAtomic('/d/g', bytes);
       piece.release();
     }));

@@ -107,6 +107,13 @@ export class DhtNode implements RpcOwner {
       this.#verifications.end(address);
   }
 
+  /** As `ping`, and tells whether it answered; once, and never from inside this call. */
+  call(address: Address, onDone: (answered: boolean) => void): void {
+    const asker: Asker<undefined> = { onResponse: () => onDone(true), onFailure: () => onDone(false) };
+    if (this.#rpc.query(address, this.#pingQuery, asker, undefined)) return;
+    this.#clock.setTimer(0, () => onDone(false));
+  }
+
   /**
    * Announces to a node that gave us a token, and once more when the answer is slow, for an announcement that gets
    * lost is missed for a quarter of an hour. Tells once whether it was accepted.

@@ -76,6 +76,37 @@ describe('a small cluster', () => {
     for (const node of nodes) expect(search(world, node)).toEqual(['10.0.0.3:4000']);
   });
 
+  it('tells of a ping whether it was answered, and nothing once that is cancelled', async () => {
+    const { world, nodes } = await cluster(2);
+    world.run(100);
+    const told: [number, boolean][] = [];
+    for (const index of [1, 99]) nodes[0]!.ping(addressOf(index), (answered) => told.push([index, answered]));
+    nodes[0]!.ping(addressOf(1), () => told.push([-1, true]))();
+    expect(told).toEqual([]);
+    world.run(5_000);
+    expect(told).toEqual([
+      [1, true],
+      [99, false],
+    ]);
+  });
+
+  it('finds what it announced at others, if they have it', async () => {
+    const { world, nodes } = await cluster(3);
+    world.run(100);
+    const named: string[] = [];
+    const ofOthers = { wantedPeers: 1, firstDelayMs: 100, fromOthersOnly: true };
+    const tell = (peers: readonly Address[]) => named.push(...peers.map(formatAddress));
+    const alone = await start(world, 3, { bootstrap: [] });
+    alone.announce(infoHash, 4000);
+    alone.findPeers(infoHash, tell, undefined, ofOthers);
+    world.run(2_000);
+    expect(named).toEqual([]);
+    nodes[1]!.announce(infoHash, 4001);
+    nodes[1]!.findPeers(infoHash, tell, undefined, ofOthers);
+    world.run(2_000);
+    expect(named).toContain('10.0.0.1:4001');
+  });
+
   it('answers a search begun before anybody was there', async () => {
     const world = new World();
     const leech = await start(world, 5);

@@ -46,6 +46,8 @@ export interface Dht {
   readonly nodeId: Uint8Array;
   /** Nodes heard of elsewhere (a torrent's `nodes`, a PORT message); they are asked, not believed. */
   addNodes(addresses: readonly Address[]): void;
+  /** Asks one node whether it is there; what is told is false if nothing came back in 4 seconds. Returns what cancels it. */
+  ping(address: Address, onDone: (answered: boolean) => void): () => void;
   /**
    * Looks for peers and tells of them as nodes name them. `onDone` ends each round with the number of different peers it
    * found; one round is all, unless `repeat` asks for more. Returns what cancels it.
@@ -135,6 +137,22 @@ class SocketDht implements Dht {
     if (!this.#isClosed && addresses.length > 0) this.#joining.addHints(addresses);
   }
 
+  ping(address: Address, onDone: (answered: boolean) => void): () => void {
+    if (this.#isClosed) throw closedError();
+    let isCancelled = false;
+    const call = {
+      cancel: () => {
+        isCancelled = true;
+      },
+    };
+    this.node.call(address, (answered) => {
+      if (isCancelled) return;
+      this.#forget(call);
+      onDone(answered);
+    });
+    return this.#run(call);
+  }
+
   findPeers(
     infoHash: Uint8Array,
     onPeers: (peers: Address[]) => void,
@@ -202,7 +220,7 @@ class SocketDht implements Dht {
   }
 
   #assertUsable(infoHash: Uint8Array): void {
-    if (this.#isClosed) throw new HostError('closed', 'this DHT node is closed; create another');
+    if (this.#isClosed) throw closedError();
     if (infoHash.length !== ID_LENGTH)
       throw new RangeError(`a v1 infohash has ${ID_LENGTH} bytes, not ${infoHash.length}`);
   }
@@ -223,6 +241,10 @@ class SocketDht implements Dht {
       this.node.lookup({ target, method: 'find_node', seeds: this.#joining.seeds(), onDone: () => {} });
     }
   }
+}
+
+function closedError(): HostError {
+  return new HostError('closed', 'this DHT node is closed; create another');
 }
 
 function readSnapshot(

@@ -22,6 +22,8 @@ export interface RepeatOptions {
   readonly firstDelayMs?: number;
   /** Default 60 000; also the wait while there are enough peers. */
   readonly maxDelayMs?: number;
+  /** Counts and tells of what other nodes name, and not of what was announced to this one. Default false. */
+  readonly fromOthersOnly?: boolean;
 }
 
 export interface PeerSearchOptions {
@@ -59,7 +61,7 @@ export class PeerSearch {
 
   #round(): void {
     const { node, clock, seeds } = this.#components;
-    const { infoHash, onPeers, onDone } = this.#options;
+    const { infoHash, onPeers, onDone, repeat } = this.#options;
     const told = new Set<string>();
     const tell = (peers: readonly Address[]): void => {
       const news: Address[] = [];
@@ -81,7 +83,7 @@ export class PeerSearch {
         if (!this.#isCancelled) onDone?.(told.size);
       },
     });
-    tell(node.peers.sampleAddresses(infoHash, clock.now()));
+    if (repeat?.fromOthersOnly !== true) tell(node.peers.sampleAddresses(infoHash, clock.now()));
   }
 
   #scheduleNext(found: number): void {

@@ -81,6 +81,14 @@ export function describeFiles(test: WorldTest): void {
       expect(await codeOf(host.files.list(`${scratch}/none`))).toBe('not-found');
     });
 
+    test('freeBytes is told of directories that are there', async (world) => {
+      const { host, scratch } = world.machines[0];
+      await host.files.makeDirectory(`${scratch}/here`);
+      const bytes = await host.files.freeBytes(`${scratch}/here`);
+      expect(Number.isSafeInteger(bytes) && bytes > 0).toBe(true);
+      expect(await codeOf(host.files.freeBytes(`${scratch}/none`))).toBe('not-found');
+    });
+
     test('remove takes a file, a tree, or nothing', async (world) => {
       const { host, scratch } = world.machines[0];
       await host.files.writeAtomic(`${scratch}/tree/a/b`, bytes('deep'));

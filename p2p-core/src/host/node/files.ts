@@ -106,6 +106,13 @@ export class NodeFiles implements Files {
     return translated(`removing ${path}`, () => fs.rm(path, { recursive: true, force: true }));
   }
 
+  freeBytes(directory: string): Promise<number> {
+    return translated(`looking for space in ${directory}`, async () => {
+      const { bavail, bsize } = await fs.statfs(directory);
+      return bavail * bsize;
+    });
+  }
+
   async #inOrder(path: string, doing: string, work: () => Promise<void>): Promise<void> {
     const key = resolvePath(path);
     const before = this.#writes.get(key) ?? Promise.resolve();

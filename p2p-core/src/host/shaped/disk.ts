@@ -22,6 +22,10 @@ export class DiskShape {
     this.isPlain = Object.values(conditions).every((value) => !value);
   }
 
+  get isFull(): boolean {
+    return this.#conditions.full === true;
+  }
+
   /** Calls `done`, at once if nothing holds it up, when `bytes` have been moved. */
   move(bytes: number, done: () => void): void {
     const { delayMs = 0, bytesPerSecond } = this.#conditions;

@@ -64,6 +64,13 @@ export class ShapedFiles implements Files {
     return this.#files.remove(path);
   }
 
+  freeBytes(directory: string): Promise<number> {
+    return this.#reading(directory, async () => {
+      const bytes = await this.#files.freeBytes(directory);
+      return this.#disk.isFull ? 0 : bytes;
+    });
+  }
+
   /** Ends of the last append to each path with one under way. */
   readonly #appends = new Map<string, Promise<void>>();
 
