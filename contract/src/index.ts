@@ -21,3 +21,4 @@ export * from './scenario.ts';
 export * from './scenario-issues.ts';
 export * from './self-test.ts';
 export * from './spoken.ts';
+export * from './subnet.ts';

@@ -58,7 +58,13 @@ export type MachineOrder = z.infer<typeof MachineOrder>;
  */
 export const LaunchOutcome = z.discriminatedUnion('outcome', [
   z.object({ token: z.string(), outcome: z.literal('launched'), instanceId: z.string() }),
-  z.object({ token: z.string(), outcome: z.literal('exited'), instanceId: z.string(), evidence: z.string() }),
+  z.object({
+    token: z.string(),
+    outcome: z.literal('exited'),
+    /** Missing where EC2 has forgotten it. */
+    instanceId: z.string().optional(),
+    evidence: z.string(),
+  }),
   z.object({
     token: z.string(),
     outcome: z.enum(['called-off', 'no-capacity', 'no-free-address', 'not-launched']),
@@ -66,10 +72,6 @@ export const LaunchOutcome = z.discriminatedUnion('outcome', [
   }),
 ]);
 export type LaunchOutcome = z.infer<typeof LaunchOutcome>;
-
-/** A subnet in which machines stand: an address lies in one of them, which gives its slot's zone. */
-export const NodeSubnet = z.object({ subnetId: z.string(), zone: z.string(), cidr: z.cidrv4() });
-export type NodeSubnet = z.infer<typeof NodeSubnet>;
 
 export const DeployRequest = z.discriminatedUnion('action', [
   /** Leaves the control API the order to create a cluster, and waits until all of its nodes serve or `waitMs` is over. */

@@ -1,6 +1,6 @@
 /**
- * What the functions need of EC2, and what they may rely on: the seam between their logic and the SDK. `Ec2Instances`
- * implements it; the tests of the races between deploy and teardown use a model of it.
+ * What the functions need of EC2, and what they may rely on: the seam between their logic and the SDK. `Ec2Runs`,
+ * `Ec2Instances` and `Ec2NetworkInterfaces` implement it; the tests of the races between deploy and teardown use a model of it.
  */
 import type { MachineToken } from '@skep/contract';
 import type { FrozenParameters } from '../launches/agreement.ts';
@@ -45,20 +45,23 @@ export type RunOutcome =
       readonly message: string;
     };
 
-/** Those that bear the deployment's tag: no other is seen, or touched. Lists may lag behind what was done. */
-export interface Instances {
+export interface InstanceRuns {
   /**
    * Asks for the instance of a token; asked again, with the same parameters, it is the same instance. Does not repeat
    * itself, does not reject, and takes no longer than `timeoutMs`; an `unknown` call may be carried out a little later.
    */
   run(parameters: RunParameters, timeoutMs: number): Promise<RunOutcome>;
+}
+
+/** Those that bear the deployment's tag: no other is seen, or touched. Lists may lag behind what was done. */
+export interface Instances {
   /** Those of these tokens in whichever state, terminated ones for about an hour. */
   find(machines: readonly Pick<MachineToken, 'token'>[]): Promise<readonly Instance[]>;
   /** Those not terminated: of the deployment, of one cluster, or of these. */
   list(which: { clusterUid?: string; instanceIds?: readonly string[] }): Promise<readonly Instance[]>;
   /** Resolves with what could not be asked to terminate, by sentences; what is terminated already is no trouble. */
   terminate(instanceIds: readonly string[]): Promise<readonly string[]>;
-  /** The newest that it printed, as far as EC2 keeps it. */
+  /** What it printed last, as far as EC2 keeps it. */
   consoleOutput(instanceId: string): Promise<string>;
 }
 

@@ -60,8 +60,9 @@ export class LaunchAgreements {
     this.#store = store;
   }
 
-  async read(machine: MachineToken): Promise<Agreed | undefined> {
-    const row = await this.#store.get(tableKeys.launch(machine));
+  /** The key is `tableKeys.launch` of a machine. */
+  async read(key: string): Promise<Agreed | undefined> {
+    const row = await this.#store.get(key);
     return row && { row: LaunchRow.parse(row.value), version: row.version };
   }
 
@@ -145,21 +146,17 @@ export function ended(row: LaunchRow | undefined): LaunchRow {
   }
 }
 
-/** An instance of the token, as it is listed. */
-export interface Seen {
-  readonly instanceId: string;
-  readonly terminated: boolean;
-}
-
-/** Whether a token that is ending is proven to have no instance, nor ever to have one: pure. */
+/**
+ * Whether a token that teardown has ended is proven to have no instance, nor ever to have one: pure. `seen` are its
+ * instances as they were listed after the row was read; at most one, as EC2 promises of a token.
+ */
 export function isProvenGone(
-  row: LaunchRow & { state: 'ending' },
-  seen: readonly Seen[],
+  row: LaunchRow,
+  seen: readonly { readonly terminated: boolean }[],
   nowMs: number,
 ): boolean {
-  if (seen.some(({ terminated }) => !terminated)) return false;
-  if (row.instanceId !== undefined && seen.some((instance) => instance.instanceId === row.instanceId))
-    return true;
+  if (seen.length > 0) return seen.every(({ terminated }) => terminated);
+  if (row.state === 'called-off' || row.state === 'gone') return true;
   // Nothing is listed: that is proof only once no call can be under way any more and lists have caught up.
-  return nowMs >= row.untilMs + marginMs;
+  return row.state === 'ending' && nowMs >= row.untilMs + marginMs;
 }
