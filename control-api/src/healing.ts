@@ -54,7 +54,7 @@ export class Healing {
     options: { readonly drainMs: number; readonly onTrouble: (message: string) => void },
   ) {
     this.#components = components;
-    this.#hearing = new Hearing(components.liveness);
+    this.#hearing = new Hearing(components.liveness, tickMs);
     this.#drainMs = options.drainMs;
     this.#onTrouble = options.onTrouble;
   }
@@ -118,7 +118,7 @@ export class Healing {
 
   #tick(): void {
     this.#timer = this.#components.clock.setTimer(tickMs, () => this.#tick());
-    this.#hearing.tick(this.#components.clusters.now(), tickMs);
+    this.#hearing.tick(this.#components.clusters.now());
     for (const record of this.#components.clusters.all()) this.#look(record);
   }
 
@@ -148,13 +148,18 @@ export class Healing {
   }
 
   async #watch(record: ClusterRecord): Promise<void> {
-    const { clusters, silence, wakeups } = this.#components;
-    const { sinceMs, silenceSinceMs } = this.#hearing.of(record, clusters.now());
-    if (silence.look(record, silenceSinceMs, clusters.now())) wakeups.wake(silenceTopic(record.uid));
+    const { clusters, silence } = this.#components;
+    this.#lookForSilence(record, clusters.now());
+    // Each decision may have waited for the store, or with the whole process: who is silent is asked when it is taken.
     for (const spare of silence.sparesOf(record)) {
-      await clusters.transact(record, (state, now) => decideSpareSilent(state, spare, now));
+      await clusters.transact(record, (state, now) => {
+        this.#lookForSilence(record, now);
+        const isSilent = silence.sparesOf(record).some(({ slot }) => slot === spare.slot);
+        return isSilent ? decideSpareSilent(state, spare, now) : { answer: undefined };
+      });
     }
     const order = await clusters.transact(record, (state, now) => {
+      const { sinceMs, silenceSinceMs } = this.#hearing.of(record, now);
       const silent = this.#silent(record, silenceSinceMs, now);
       return decideWatchdog(state, silent, Math.max(sinceMs, this.#ledMs(record, now)), now);
     });
@@ -166,6 +171,12 @@ export class Healing {
         if (!(error instanceof ProblemError)) throw error;
       }
     }
+  }
+
+  #lookForSilence(record: ClusterRecord, now: number): void {
+    const { silence, wakeups } = this.#components;
+    const { silenceSinceMs } = this.#hearing.of(record, now);
+    if (silence.look(record, silenceSinceMs, now)) wakeups.wake(silenceTopic(record.uid));
   }
 
   #ledMs(record: ClusterRecord, now: number): number {

@@ -15,7 +15,7 @@ function listening(
   absentMs: readonly number[] = [],
 ) {
   const liveness = new Liveness();
-  const hearing = new Hearing(liveness);
+  const hearing = new Hearing(liveness, tickMs);
   hearing.start(0);
   let last = hearing.of(record, 0);
   const due = [...reportsMs];
@@ -25,7 +25,7 @@ function listening(
       const machine = { slot: 'peer-1' as const, generation: 1 };
       liveness.record('u', { machine, events: [] as Report['events'] } as Report, due.shift()!);
     }
-    hearing.tick(now, tickMs);
+    hearing.tick(now);
     last = hearing.of(record, now);
   }
   return last;
@@ -51,6 +51,13 @@ describe('what silence is counted from', () => {
     ['the return from an absence', everySecond(0, 30_000), 30_000, [10_000, 20_000], 20_000, 20_000],
   ])('%s', (_, reportsMs, untilMs, absentMs, sinceMs, silenceSinceMs) => {
     expect(listening(serving(), reportsMs, untilMs, absentMs)).toEqual({ sinceMs, silenceSinceMs });
+  });
+
+  it('is the return from an absence also for who asks before the first tick after it', () => {
+    const hearing = new Hearing(new Liveness(), tickMs);
+    hearing.start(0);
+    hearing.tick(tickMs);
+    expect(hearing.of(serving(), 20_000).sinceMs).toBe(20_000);
   });
 
   it('is not its own where there is one machine only', () => {

@@ -35,12 +35,15 @@ export function latenessMs({ about }: ClusterRecord): number {
 
 export class Hearing {
   readonly #liveness: Liveness;
+  readonly #tickMs: number;
   readonly #heard = new WeakMap<ClusterRecord, Heard>();
   #startedMs = 0;
   #tickedMs = 0;
 
-  constructor(liveness: Liveness) {
+  /** It is to be told of every tick, each `tickMs` after the one before: from lateness it knows that the process stood still. */
+  constructor(liveness: Liveness, tickMs: number) {
     this.#liveness = liveness;
+    this.#tickMs = tickMs;
   }
 
   start(now: number): void {
@@ -48,18 +51,22 @@ export class Hearing {
     this.#tickedMs = now;
   }
 
-  /** To be told every `intervalMs`: from lateness it knows that the process stood still. */
-  tick(now: number, intervalMs: number): void {
-    if (now - this.#tickedMs > intervalMs + absentMs) this.#startedMs = now;
+  tick(now: number): void {
+    this.#noticeStandstill(now);
     this.#tickedMs = now;
   }
 
-  /** To be asked at every tick. */
+  /** To be asked at every tick, and by whoever has waited for anything since: it may have been a standstill. */
   of(record: ClusterRecord, now: number): Listening {
+    this.#noticeStandstill(now);
     const { atMs, sinceMs } = this.#hear(record);
     const quietMs = now - atMs;
     const hearsNobody = quietMs > latenessMs(record) && quietMs < record.about.spec.orphanMs;
     return { sinceMs, silenceSinceMs: hearsNobody && areSeveral(record) ? now : sinceMs };
+  }
+
+  #noticeStandstill(now: number): void {
+    if (now - this.#tickedMs > this.#tickMs + absentMs) this.#startedMs = now;
   }
 
   #hear(record: ClusterRecord): Heard {

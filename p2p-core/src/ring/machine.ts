@@ -58,6 +58,8 @@ export class RingMachine {
   #transfer: Transfer | undefined;
   #left = false;
   #dueMs = Number.POSITIVE_INFINITY;
+  /** What comes right after this node stood still may have waited for it all that time. */
+  #backlog = { waitedMs: 0, untilMs: Number.NEGATIVE_INFINITY };
   /** Of its own slot, until told of; and whether it is one of the members itself. */
   #successorGeneration: number | undefined;
   #isMember = false;
@@ -94,8 +96,10 @@ export class RingMachine {
     const awayMs = now - this.#dueMs;
     if (input.type === 'configure') this.#configure(now, input.configuration);
     if (this.#takesPart) {
-      if (awayMs >= AWAY_SHARE * this.#timing.probeIntervalMs)
+      if (awayMs >= AWAY_SHARE * this.#timing.probeIntervalMs) {
+        this.#backlog = { waitedMs: awayMs, untilMs: now + AWAY_SHARE * this.#timing.probeIntervalMs };
         this.#doDetector(now, this.#detector.wasAway(now, awayMs));
+      }
       if (input.type !== 'configure') this.#handle(now, input);
       if (this.#takesPart) this.#wake(now);
     }
@@ -277,9 +281,16 @@ export class RingMachine {
     this.#lamport.merge(envelope.lamport);
     this.#doDetector(now, this.#detector.heard(now, from, envelope.gossip));
     // What an overtaken message shows of the leader is out of date.
-    if (accepted.newest) this.#doElection(now, this.#election.hear(now, from, envelope));
+    if (accepted.newest) this.#doElection(now, this.#election.hear(now, from, this.#dated(now, envelope)));
     this.#doDetector(now, this.#detector.receive(now, from, message));
     this.#doElection(now, this.#election.receive(now, from, message, envelope));
+  }
+
+  /** What an envelope shows of a lease, less the time that it may have waited for this node. */
+  #dated(now: number, { term, leader }: Envelope): Pick<Envelope, 'term' | 'leader'> {
+    const { waitedMs, untilMs } = this.#backlog;
+    if (leader === undefined || now > untilMs) return { term, leader };
+    return { term, leader: { ...leader, leaseMs: Math.max(0, leader.leaseMs - waitedMs) } };
   }
 
   #redeploymentAnswered(now: number, request: number, answer: RedeploymentAnswer | undefined): void {
