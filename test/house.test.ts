@@ -16,6 +16,7 @@ const mayImport: Record<string, readonly string[]> = {
   'control-api': ['p2p-core', 'contract'],
   sim: ['p2p-core', 'contract', 'node-agent', 'control-api'],
   lambdas: ['p2p-core', 'contract', 'control-api'],
+  infra: [],
   cli: ['p2p-core', 'contract', 'node-agent', 'control-api', 'sim'],
 };
 
@@ -34,6 +35,8 @@ const touchesTheWorld = [
   /^control-api\/src\/launchers\/process[a-z-]*\.ts$/,
   /^sim\/src\/host\/(real-world|real-world-trap|sim-host|digests)\.ts$/,
   /^lambdas\/src\/[a-z-]+\/handler\.ts$/,
+  // Runs on a user's machine, to say what is to be deployed.
+  /^infra\//,
   /^cli\//,
 ];
 

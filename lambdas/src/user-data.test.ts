@@ -84,6 +84,13 @@ describe('user data of a node', () => {
     }
   });
 
+  it('keeps the agent, which is on the instance’s network, from the instance’s rights', () => {
+    const program = filesOf(renderNodeUserData({ image: fromEcr, config })).get(
+      '/usr/local/lib/skep/become-machine',
+    );
+    expect(program!.content).toMatch(/iptables .*169\.254\.169\.254 .*--uid-owner 10001 --jump REJECT/);
+  });
+
   it('logs in to ECR by the instance’s own rights, and nowhere else', () => {
     const credentials = (image: string) =>
       filesOf(renderNodeUserData({ image, config })).get('/etc/skep/docker/config.json')!.content;

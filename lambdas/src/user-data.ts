@@ -20,11 +20,12 @@ export interface NodeUserDataOptions {
 }
 
 /** Of the image: node-agent/Dockerfile. */
-const agentUser = '10001:10001';
+const agentUid = 10001;
 const machineDirectory = '/var/lib/skep/machine';
 const dataDirectory = '/var/lib/skep/data';
 const programs = '/usr/local/lib/skep';
 const dockerConfigDirectory = '/etc/skep/docker';
+const metadataAddress = '169.254.169.254';
 
 const imageForm = /^(?<registry>[a-z0-9.:-]+)\/[a-z0-9._/-]+@sha256:[0-9a-f]{64}$/;
 const ecrRegistry = /^\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws)$/;
@@ -135,9 +136,9 @@ patiently() {
 
 has_systemd() { [ -d /run/systemd/system ]; }
 
-chown -R ${agentUser} ${machineDirectory}
+chown -R ${agentUid}:${agentUid} ${machineDirectory}
 chmod 0700 ${machineDirectory}
-install -d -m 0700 -o ${agentUser.split(':')[0]} -g ${agentUser.split(':')[1]} ${dataDirectory}
+install -d -m 0700 -o ${agentUid} -g ${agentUid} ${dataDirectory}
 
 if has_systemd; then
   # The AMI is made for ECS, whose agent would look for a cluster to join.
@@ -149,6 +150,11 @@ ${
     ? `command -v docker-credential-ecr-login >/dev/null || patiently dnf install --assumeyes --quiet amazon-ecr-credential-helper\n`
     : ''
 }patiently docker --config ${dockerConfigDirectory} pull --quiet '${image}'
+
+# The agent is on the instance's own network, and talks to strangers: the instance's rights are none of its business.
+if command -v iptables >/dev/null; then
+  iptables --insert OUTPUT --destination ${metadataAddress} --match owner --uid-owner ${agentUid} --jump REJECT
+fi
 
 if has_systemd; then
   systemctl daemon-reload
