@@ -1,7 +1,11 @@
 /** The command line as a whole: which commands there are. */
 import { Command } from 'commander';
+import { buildCommand } from './commands/build.ts';
+import { connectCommand } from './commands/connect.ts';
 import { costCommand } from './commands/cost.ts';
 import { demoCommand } from './commands/demo.ts';
+import { deployCommand } from './commands/deploy.ts';
+import { destroyCommand } from './commands/destroy.ts';
 import { downCommand } from './commands/down.ts';
 import { eventsCommand } from './commands/events.ts';
 import { faultCommand, faultsCommand } from './commands/fault.ts';
@@ -42,7 +46,9 @@ export function createProgram(perform: Perform): Command {
     eventsCommand,
   ];
   for (const make of clusters) program.addCommand(grouped(make(perform), 'Clusters:'));
-  for (const make of [costCommand]) program.addCommand(grouped(make(perform), 'On AWS:'));
+  for (const make of [costCommand, deployCommand, connectCommand, buildCommand, destroyCommand]) {
+    program.addCommand(grouped(make(perform), 'On AWS:'));
+  }
   for (const make of [runCommand, simCommand]) program.addCommand(grouped(make(perform), 'Experiments:'));
   for (const make of [torrentCommand, seedCommand, getCommand]) {
     program.addCommand(grouped(make(perform), 'BitTorrent, without a cluster:'));

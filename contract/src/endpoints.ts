@@ -58,6 +58,15 @@ export const endpoints = {
     status: 200,
     response: z.object({ ok: z.boolean(), version: z.string() }),
   }),
+  getViewerToken: endpoint({
+    method: 'GET',
+    path: '/v1/viewer-token',
+    access: 'admin',
+    summary:
+      'The token that only reads, if there is one: it may be handed on, and stand in the address of the page.',
+    status: 200,
+    response: z.object({ token: z.string().optional() }),
+  }),
   createCluster: endpoint({
     method: 'POST',
     path: '/v1/clusters',

@@ -78,6 +78,7 @@ export interface HandlerComponents {
 
 export interface HandlerOptions {
   readonly version: string;
+  readonly viewerToken?: string;
   readonly masterSecret: Uint8Array;
   /** Every cluster is given a network, if only an empty one, so that every fault can be done to it. */
   readonly alwaysShaped?: boolean;
@@ -110,6 +111,9 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
     async health() {
       await store.get('name/');
       return { ok: true, version: options.version };
+    },
+    async getViewerToken() {
+      return options.viewerToken === undefined ? {} : { token: options.viewerToken };
     },
 
     async createCluster({ body }) {

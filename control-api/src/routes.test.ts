@@ -30,6 +30,11 @@ const bees = JSON.stringify({ name: 'bees', bootstrap: 1, peers: 2 });
 const params = { cluster: 'bees' };
 const create = () => world.request('POST', '/v1/clusters', { token: adminToken, body: bees });
 
+it('tells admins the token of viewers, and viewers nothing of tokens', async () => {
+  expect(await world.client(adminToken).getViewerToken({})).toEqual({ token: viewerToken });
+  expect((await world.request('GET', '/v1/viewer-token', { token: viewerToken })).status).toBe(403);
+});
+
 describe('what is wrong becomes a problem document', () => {
   it.each([
     ['an unknown path', 'GET', '/nowhere', {}, 404, 'not-found'],

@@ -134,6 +134,18 @@ describe('deploymentSize', () => {
     });
   });
 
+  it.each([
+    ['arm64', 't4g.small'],
+    ['x86_64', 't3.small'],
+  ] as const)('is of small instances where nothing is said of types: %s, %s', (architecture, type) => {
+    const size = deploymentSize(ClusterSpec.parse({ name: 'lab', index: 2 }), {
+      region: 'eu-west-1',
+      architecture,
+    });
+    expect(size.controlInstanceType).toBe(type);
+    expect(size.nodes).toContainEqual({ role: 'index', count: 2, instanceType: type });
+  });
+
   it('has a price for every default', () => {
     const cost = costOf(
       priceTable,

@@ -59,6 +59,6 @@ function parseProfile(text: string): string {
 }
 
 function parseStackName(text: string): string {
-  if (/^[a-zA-Z][a-zA-Z0-9-]{0,127}$/.test(text)) return text;
-  throw new InvalidArgumentError('Give a stack name: letters, digits and dashes, starting with a letter.');
+  if (/^[a-zA-Z][a-zA-Z0-9-]{0,38}$/.test(text)) return text;
+  throw new InvalidArgumentError('Give 1 to 39 letters, digits and dashes, starting with a letter.');
 }

@@ -72,7 +72,7 @@ describe('words that are no command', () => {
     [['fault', '{kind: pause, nodes: [peer-1]}'], /The fault is wrong at forMs/],
     [['fault', '{kind: [}'], /neither YAML nor JSON/],
     [['faults', '--end', 'x'], /whole number from 1/],
-    [['nodes', 'add', '--role', 'queen'], /Allowed choices are peer, bootstrap/],
+    [['nodes', 'add', '--role', 'queen'], /Allowed choices are bootstrap, index, peer/],
     [['nodes', 'redeploy'], /missing required argument 'node'/],
     [['redeployments', 'cancel'], /missing required argument 'id'/],
     [['cost', '--ttl', '5'], /Write a time as in 30m, 8h or 2d/],

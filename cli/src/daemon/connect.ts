@@ -8,6 +8,7 @@ import type { Context } from '../context.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { readDaemonRecord, stateDirectory } from './daemon.ts';
+import { readTunnelledApi } from './tunnelled.ts';
 
 export interface ApiFlags {
   readonly api?: string;
@@ -48,25 +49,39 @@ export function withClusterOptions(command: Command): Command {
 }
 
 export function connect(context: Context, flags: ApiFlags): Connection {
+  const { host, env, interrupts } = context;
+  const directory = stateDirectory(env);
+  const known = [readDaemonRecord(directory), readTunnelledApi(directory)].filter(
+    (each) => each !== undefined,
+  );
+  const speakTo = (url: string, token: string | undefined): Connection => ({
+    api: apiClient(host, url, token, interrupts.signal),
+    url,
+  });
   if (flags.api !== undefined) {
-    const token = flags.tokenFile === undefined ? context.env.SKEP_TOKEN : readToken(flags.tokenFile);
-    return { api: apiClient(context.host, flags.api, token, context.interrupts.signal), url: flags.api };
+    const own = known.find(({ url }) => url === flags.api)?.token;
+    const token = flags.tokenFile === undefined ? env.SKEP_TOKEN || own : readToken(flags.tokenFile);
+    return speakTo(flags.api, token);
   }
   if (flags.tokenFile !== undefined) {
     throw new CliError('usage', exitCodes.usage, '--token-file belongs to --api: give both.');
   }
-  const record = readDaemonRecord(stateDirectory(context.env));
-  if (record === undefined) {
+  const [only] = known;
+  if (only === undefined) {
     throw new CliError(
       'unreachable',
       exitCodes.unreachable,
-      'No control API runs for this user: `skep up` starts one with a cluster, --api names another.',
+      'No control API runs for this user: `skep up` starts one with a cluster, `skep connect` leads to one on AWS, --api names another.',
     );
   }
-  return {
-    api: apiClient(context.host, record.url, record.token, context.interrupts.signal),
-    url: record.url,
-  };
+  if (known.length > 1) {
+    throw new CliError(
+      'usage',
+      exitCodes.usage,
+      `There is a control API of this machine and one that skep connect leads to: say which with --api ${known.map(({ url }) => url).join(' or --api ')}.`,
+    );
+  }
+  return speakTo(only.url, only.token);
 }
 
 /** A client whose failures to reach the API say which address and what to do. */
