@@ -15,6 +15,7 @@ import {
   SlotName,
 } from './identity.ts';
 import { RingConfiguration } from './ring.ts';
+import { SelfTestId, SelfTestReport } from './self-test.ts';
 
 /**
  * An agent's configuration: the file that a launcher writes, named by `SKEP_CONFIG`. Deterministic in
@@ -111,6 +112,8 @@ export const Report = z
       })
       .optional(),
     torrents: z.array(TorrentHolding).max(1_000),
+    /** What came of the self-test that is commanded, once it is done and for as long as it is commanded. */
+    selfTest: SelfTestReport.optional(),
     events: z.array(AgentEvent).max(100),
   })
   .meta({ id: 'Report' });
@@ -160,6 +163,15 @@ export const Command = z
       contentRoot: z.string().optional(),
     }),
     Endure,
+    /**
+     * Test what the node stands in, once for each id, and report what came of it. Meanwhile it seeds a small torrent of
+     * its own, made from the id and its name, and fetches that of `partner`, which is missing where nobody else is tested.
+     */
+    z.object({
+      kind: z.literal('self-test'),
+      id: SelfTestId,
+      partner: z.object({ machine: MachineId, address: Address }).optional(),
+    }),
     /**
      * Of a spare: end its idle self, and run on, in the same process, as the machine of this configuration. Once the
      * process has begun to, whatever is said to the spare concerns it no more.

@@ -19,6 +19,7 @@ import { ClusterEvent } from './events.ts';
 import { Fault, FaultId, FaultView } from './fault.ts';
 import { ClusterName, InfoHash, SlotName } from './identity.ts';
 import { LeaseAnswer, LeaseRequest, RedeploymentRequest } from './ring.ts';
+import { SelfTestId, SelfTestRun } from './self-test.ts';
 
 /**
  * Who may call: `anyone`; `joiner` proves itself by the join secret in the body; `agent` is one machine of
@@ -47,6 +48,7 @@ const cluster = z.object({ cluster: ClusterName });
 const clusterSlot = z.object({ cluster: ClusterName, slot: SlotName });
 const clusterFault = z.object({ cluster: ClusterName, fault: FaultId });
 const clusterRedeployment = z.object({ cluster: ClusterName, redeployment: RedeploymentId });
+const clusterTest = z.object({ cluster: ClusterName, test: SelfTestId });
 const clusterTorrent = z.object({ cluster: ClusterName, infoHash: InfoHash });
 
 export const endpoints = {
@@ -56,7 +58,12 @@ export const endpoints = {
     access: 'anyone',
     summary: 'Whether the control API and its store answer.',
     status: 200,
-    response: z.object({ ok: z.boolean(), version: z.string() }),
+    response: z.object({
+      ok: z.boolean(),
+      version: z.string(),
+      /** The control API's wall clock at this moment, in milliseconds since the Unix epoch: what nodes compare theirs with. */
+      wallTimeMs: z.number(),
+    }),
   }),
   getViewerToken: endpoint({
     method: 'GET',
@@ -289,6 +296,25 @@ export const endpoints = {
     params: clusterFault,
     status: 200,
     response: FaultView,
+  }),
+  runTests: endpoint({
+    method: 'POST',
+    path: '/v1/clusters/{cluster}/tests',
+    access: 'admin',
+    summary:
+      'Has every serving node test what it stands in: its ring, the DHT, a transfer, its disk, its clock. While a run goes on, it is the answer.',
+    params: cluster,
+    status: 202,
+    response: SelfTestRun,
+  }),
+  getTests: endpoint({
+    method: 'GET',
+    path: '/v1/clusters/{cluster}/tests/{test}',
+    access: 'viewer',
+    summary: 'A run of the self-tests: what the nodes have told so far. The newest few are remembered.',
+    params: clusterTest,
+    status: 200,
+    response: SelfTestRun,
   }),
   listEvents: endpoint({
     method: 'GET',

@@ -29,6 +29,8 @@ export const eventKinds = [
   'torrent-removed',
   'fault-injected',
   'fault-over',
+  'tests-started',
+  'tests-done',
 ] as const;
 
 export const ClusterEvent = z

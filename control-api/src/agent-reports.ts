@@ -10,6 +10,7 @@ import { type MachineRow, machineKey } from './decisions/rows.ts';
 import { becoming } from './decisions/spares.ts';
 import type { Liveness } from './liveness.ts';
 import { ProblemError } from './problems.ts';
+import type { SelfTests } from './self-tests.ts';
 import type { Silence } from './silence.ts';
 import { rowsTopic, silenceTopic, viewTopic, type Wakeups } from './wakeups.ts';
 
@@ -18,6 +19,7 @@ export interface AgentReportsComponents {
   readonly clusters: Clusters;
   readonly liveness: Liveness;
   readonly silence: Silence;
+  readonly selfTests: SelfTests;
   readonly wakeups: Wakeups;
   readonly surroundings: () => Surroundings;
   /** What the machine of a row is started with; holds its secrets. */
@@ -49,8 +51,9 @@ export class AgentReports {
 
   /** The caller must be `report.machine`. Rejects ProblemError `generation-over`, or `not-found` once the cluster ended. */
   async answer(record: ClusterRecord, report: Report, signal: AbortSignal): Promise<ReportAnswer> {
-    const { clusters, liveness, wakeups } = this.#components;
+    const { clusters, liveness, selfTests, wakeups } = this.#components;
     const eventsTaken = await this.#take(record, report);
+    if (report.selfTest !== undefined) await selfTests.take(record, report.machine, report.selfTest);
     // It may have come to be over meanwhile; then nothing is kept of it.
     this.#machine(record, report);
     liveness.record(record.uid, report, clusters.now());

@@ -13,6 +13,8 @@ import {
   single,
   type TableName,
   type Tables,
+  type TestResultRow,
+  type TestRow,
   type TorrentRow,
 } from './decisions/rows.ts';
 import type { Row } from './ports/store.ts';
@@ -27,7 +29,16 @@ const tableNames: readonly TableName[] = [
   'torrents',
   'effects',
   'faults',
+  'tests',
+  'testResults',
 ];
+
+const bearsOnNoCommand: ReadonlySet<TableName> = new Set([
+  'lease',
+  'effects',
+  'redeployments',
+  'testResults',
+]);
 
 type Maps = { readonly [T in TableName]: Map<string, Tables[T]> };
 
@@ -78,6 +89,12 @@ export class ClusterRecord implements ClusterState {
   }
   get faults(): ReadonlyMap<string, FaultRow> {
     return this.#maps.faults;
+  }
+  get tests(): ReadonlyMap<string, TestRow> {
+    return this.#maps.tests;
+  }
+  get testResults(): ReadonlyMap<string, TestResultRow> {
+    return this.#maps.testResults;
   }
 
   machineByToken(tokenSha256: string): MachineRow | undefined {
@@ -130,7 +147,7 @@ export class ClusterRecord implements ClusterState {
 
   /** Most commits are of leases, of effects, and of which events of a machine were taken. */
   #bearsOnCommands({ table, id, value }: Change): boolean {
-    if (table === 'lease' || table === 'effects' || table === 'redeployments') return false;
+    if (bearsOnNoCommand.has(table)) return false;
     if (table !== 'machines') return true;
     const before = this.#maps.machines.get(id);
     return (

@@ -272,11 +272,12 @@ function happening(ageMs: number | undefined, atMs: number): Pick<NewEvent, 'atM
 }
 
 /** The latest moment that the rows tell of. */
-function newestTime({ about, lease, machines, redeployments, faults }: ClusterState): number {
+function newestTime({ about, lease, machines, redeployments, faults, tests }: ClusterState): number {
   let newestMs = Math.max(about.createdAtMs, lease.untilMs - about.spec.leaseMs);
   for (const { sinceMs } of machines.values()) newestMs = Math.max(newestMs, sinceMs);
   for (const { times } of redeployments.values()) newestMs = Math.max(newestMs, times.acceptedMs);
   for (const { injectedAtMs } of faults.values()) newestMs = Math.max(newestMs, injectedAtMs);
+  for (const { startedAtMs } of tests.values()) newestMs = Math.max(newestMs, startedAtMs);
   return newestMs;
 }
 

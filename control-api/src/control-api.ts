@@ -2,9 +2,10 @@
  * The control API put together: one per process, over any store, journal and launcher. It touches the world
  * only through the Host and those three, so that it runs in the simulator unchanged.
  */
+import type { SelfTestResult } from '@skep/contract';
 import type { Host, HttpHandler } from '@skep/p2p-core/host';
 import { AgentReports } from './agent-reports.ts';
-import { Clusters } from './clusters.ts';
+import { Clusters, gone } from './clusters.ts';
 import { hashText, joinSecret, ringKey } from './credentials.ts';
 import type { ClusterState } from './decisions/decision.ts';
 import { decideDelete } from './decisions/deletion.ts';
@@ -20,6 +21,7 @@ import { ProblemError } from './problems.ts';
 import { Reconciler } from './reconciler.ts';
 import { RingChanges } from './ring-changes.ts';
 import { createRoutes } from './routes.ts';
+import { SelfTests } from './self-tests.ts';
 import { Silence } from './silence.ts';
 import { viewTopic, Wakeups } from './wakeups.ts';
 
@@ -58,6 +60,12 @@ export interface ControlApi {
   /** Answers what is held, ends streams and timers. Machines run on. */
   stop(): Promise<void>;
   /**
+   * Has every serving node of a cluster test itself, as `POST …/tests` does, and resolves once all have told or their
+   * time is over, with one result for each. Asked while a run goes on it joins that. Rejects ProblemError: `not-found`,
+   * `node-not-found` where none serves, `cluster-deleting`.
+   */
+  runTests(cluster: string): Promise<readonly SelfTestResult[]>;
+  /**
    * Deletes the clusters that must not outlive this process. Resolves when they are gone, or after `patienceMs`,
    * with the names of those that are not.
    */
@@ -90,6 +98,7 @@ export async function createControlApi(
   );
   const ringChanges = new RingChanges({ clock, clusters, liveness }, { drainMs: stopGraceMs, onTrouble });
   const faults = new Faults({ host, clusters, launcher, healing }, { baseUrl: options.baseUrl, onTrouble });
+  const selfTests = new SelfTests({ host, clusters, wakeups }, { onTrouble });
   const reconciler = new Reconciler(
     { clock, random, clusters, launcher, wakeups },
     {
@@ -106,6 +115,7 @@ export async function createControlApi(
     clusters,
     liveness,
     silence,
+    selfTests,
     wakeups,
     surroundings: () => faults.surroundings,
     configFor: (record, { slot, generation, attempt, directories }) => ({
@@ -121,7 +131,20 @@ export async function createControlApi(
   });
   const streams = { clock, journal, liveness, wakeups, now: () => clusters.now() };
   const handlers = createHandlers(
-    { host, store, journal, launcher, clusters, liveness, healing, ringChanges, faults, reports, streams },
+    {
+      host,
+      store,
+      journal,
+      launcher,
+      clusters,
+      liveness,
+      healing,
+      ringChanges,
+      faults,
+      selfTests,
+      reports,
+      streams,
+    },
     options,
   );
   const routes = createRoutes(
@@ -140,13 +163,21 @@ export async function createControlApi(
       await reconciler.start();
       healing.start();
       ringChanges.start();
+      selfTests.start();
     },
     async stop() {
       healing.stop();
       ringChanges.stop();
+      selfTests.stop();
       faults.stop();
       wakeups.close();
       await reconciler.stop();
+    },
+    async runTests(cluster) {
+      const record = clusters.byName(cluster);
+      if (record === undefined) throw gone(cluster);
+      const { id } = await selfTests.run(record);
+      return selfTests.results(record, id);
     },
     async deleteEphemeralClusters(patienceMs) {
       const ephemeral = clusters.all().filter((record) => record.about.spec.ephemeral);

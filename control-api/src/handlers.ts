@@ -34,7 +34,8 @@ import { LaunchError, type Launcher, machineRef, type SlotAddresses } from './po
 import type { Store } from './ports/store.ts';
 import { ProblemError } from './problems.ts';
 import type { RingChanges } from './ring-changes.ts';
-import { clusterView, faultView, leaseView, nodeView, nodeViews, torrentView } from './views.ts';
+import type { SelfTests } from './self-tests.ts';
+import { clusterView, faultView, leaseView, nodeView, nodeViews, selfTestRun, torrentView } from './views.ts';
 
 type Output<T> = T extends z.ZodType ? z.output<T> : undefined;
 type Part<E, K extends string> = E extends { readonly [P in K]: infer S } ? Output<S> : undefined;
@@ -72,6 +73,7 @@ export interface HandlerComponents {
   readonly healing: Healing;
   readonly ringChanges: RingChanges;
   readonly faults: Faults;
+  readonly selfTests: SelfTests;
   readonly reports: AgentReports;
   readonly streams: EventStreamComponents;
 }
@@ -85,8 +87,8 @@ export interface HandlerOptions {
 }
 
 export function createHandlers(components: HandlerComponents, options: HandlerOptions): Handlers {
-  const { host, store, journal, launcher, clusters, liveness, healing, ringChanges, faults, reports } =
-    components;
+  const { host, store, journal, launcher, clusters, liveness } = components;
+  const { healing, ringChanges, faults, selfTests, reports } = components;
   const now = () => clusters.now();
   const find = (name: string): ClusterRecord => {
     const record = clusters.byName(name);
@@ -110,7 +112,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
   return {
     async health() {
       await store.get('name/');
-      return { ok: true, version: options.version };
+      return { ok: true, version: options.version, wallTimeMs: host.clock.wallTime() };
     },
     async getViewerToken() {
       return options.viewerToken === undefined ? {} : { token: options.viewerToken };
@@ -281,6 +283,16 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
 
     async cancelFault({ params }) {
       return faultView(await faults.cancel(find(params.cluster), params.fault));
+    },
+
+    async runTests({ params }) {
+      const record = find(params.cluster);
+      return selfTestRun(record, await selfTests.run(record));
+    },
+
+    async getTests({ params }) {
+      const record = find(params.cluster);
+      return selfTestRun(record, selfTests.get(record, params.test));
     },
 
     async listEvents({ params, query }) {

@@ -26,8 +26,9 @@ export class Liveness {
     const { slots } = cluster;
     const { slot, generation } = report.machine;
     if ((slots.get(slot)?.report.machine.generation ?? 0) <= generation) {
-      // Events are the journal's; here they would only be kept twice.
-      slots.set(slot, { atMs, report: { ...report, events: [] } });
+      // Events are the journal's, tests have rows of their own; here they would only be kept twice.
+      const { selfTest: _, ...rest } = report;
+      slots.set(slot, { atMs, report: { ...rest, events: [] } });
     }
   }
 

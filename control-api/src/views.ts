@@ -1,8 +1,9 @@
 /** What the API shows of a cluster: its rows, joined with what its machines report. */
-import type { ClusterView, FaultView, LeaseView, NodeView, TorrentView } from '@skep/contract';
+import type { ClusterView, FaultView, LeaseView, NodeView, SelfTestRun, TorrentView } from '@skep/contract';
 import { type ClusterState, currentMachine } from './decisions/decision.ts';
 import { isHeld } from './decisions/lease.ts';
-import type { FaultRow, LeaseRow, SlotRow, TorrentRow } from './decisions/rows.ts';
+import type { FaultRow, LeaseRow, SlotRow, TestRow, TorrentRow } from './decisions/rows.ts';
+import { resultsOf } from './decisions/self-tests.ts';
 import type { Liveness } from './liveness.ts';
 
 export function leaseView(lease: LeaseRow, now: number): LeaseView {
@@ -85,4 +86,9 @@ export function torrentView({
 
 export function faultView({ machines: _, ...view }: FaultRow): FaultView {
   return view;
+}
+
+export function selfTestRun(state: ClusterState, row: TestRow): SelfTestRun {
+  const { machines, ...view } = row;
+  return { ...view, nodes: machines.length, results: resultsOf(state, row) };
 }

@@ -14,6 +14,7 @@ import { EventOutbox } from './event-outbox.ts';
 import { serveHealth } from './health.ts';
 import type { Log } from './log.ts';
 import { RingSeat, type SeatEvent } from './ring-seat.ts';
+import { SelfTest } from './self-test.ts';
 import { SpareMachine } from './spare.ts';
 import { TorrentHoldings } from './torrent-holdings.ts';
 
@@ -67,6 +68,9 @@ class Machine implements Agent {
   #resolveEnded!: (end: AgentEnd) => void;
   #node!: Node;
   #holdings!: TorrentHoldings;
+  #selfTest!: SelfTest;
+  /** As last told. */
+  #bootstraps: readonly Address[] = [];
   #health!: HttpServer;
   #state: Report['state'] = 'joined';
   #isFirst = false;
@@ -127,6 +131,16 @@ class Machine implements Agent {
       { host, node: this.#node },
       { dataDirectory: config.dataDirectory, onEvent: (kind, data) => this.#tell(kind, data) },
     );
+    this.#selfTest = new SelfTest(
+      { host, node: this.#node, ring: this.#ring },
+      {
+        self: { slot: config.slot, generation: config.generation },
+        dataDirectory: config.dataDirectory,
+        bootstraps: () => this.#bootstraps,
+        controlTime: async (signal) => (await this.#link.client.health({ signal })).wallTimeMs,
+        onDone: () => this.#link.nudge(),
+      },
+    );
     this.#health = await serveHealth(
       this.#healthHost,
       { host: '127.0.0.1', port: config.healthPort },
@@ -152,12 +166,14 @@ class Machine implements Agent {
   // ---- LinkSubject
 
   report() {
+    const selfTest = this.#selfTest.report();
     return {
       state: this.#state,
       lamport: this.#lamport.time,
       dhtNodes: this.#dhtNodes(),
       torrents: this.#holdings.report(),
       events: this.#outbox.next(this.#host.clock.now()),
+      ...(selfTest === undefined ? {} : { selfTest }),
       ...(this.#ring?.formed ? { ring: this.#ring.report()! } : {}),
     };
   }
@@ -182,10 +198,12 @@ class Machine implements Agent {
       else if (command.kind === 'heed-deaths') this.#ring?.heed(command);
     }
     await this.#holdings.obey(commands.filter((command) => command.kind === 'hold-torrent'));
+    this.#selfTest.obey(commands.find((command) => command.kind === 'self-test'));
     this.#serveIfReady();
   }
 
   #bootstrapFrom(addresses: readonly Address[]): void {
+    this.#bootstraps = addresses;
     this.#node.dht?.addNodes(addresses);
     // The first of all bootstrap nodes finds nobody; a peer waits for one.
     this.#isFirst = this.#config.role === 'bootstrap' && addresses.length === 0;
@@ -242,6 +260,7 @@ class Machine implements Agent {
   async #shutDown(missed: boolean): Promise<void> {
     this.#readyTimer?.cancel();
     this.#endurance?.close();
+    await this.#selfTest.close();
     if (missed) await this.#ring?.leave();
     await this.#ring?.close();
     await this.#node.close();

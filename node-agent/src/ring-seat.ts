@@ -115,6 +115,18 @@ export class RingSeat {
     this.#ring?.setAuthorityReachable(reachable);
   }
 
+  /**
+   * Asks every other member at once whether it is there, and tells who has answered since a time of the monotonic clock;
+   * nobody before the ring is formed.
+   */
+  askAll(sinceMs: number): readonly { readonly member: MachineId; readonly answered: boolean }[] {
+    this.#ring?.pingAll();
+    return (this.#ring?.status().members ?? []).map(({ member, lastAnswerMs }) => ({
+      member,
+      answered: (lastAnswerMs ?? Number.NEGATIVE_INFINITY) >= sinceMs,
+    }));
+  }
+
   report(): Report['ring'] {
     const status = this.#ring?.status();
     if (status === undefined) return undefined;

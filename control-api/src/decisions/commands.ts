@@ -6,6 +6,7 @@ import type { Command, MachineId } from '@skep/contract';
 import { baseConditions, faultConditions, type Surroundings } from './conditions.ts';
 import type { ClusterState } from './decision.ts';
 import { type MachineRow, machineKey, type SlotRow, type TorrentRow } from './rows.ts';
+import { selfTestCommand } from './self-tests.ts';
 import { becoming } from './spares.ts';
 
 /** A machine that is heard no more, and since when. */
@@ -38,6 +39,7 @@ export function commandsFor(
   const commands: Command[] = [
     { kind: 'bootstrap-from', addresses: bootstrapAddresses(state, slot) },
     ...endured,
+    ...selfTested(state, machine),
   ];
   if (slot.role === 'bootstrap') {
     commands.push({ kind: 'form-ring', configuration: state.ring });
@@ -108,6 +110,11 @@ function endure(
   });
   if (borne.length === 0 && Object.keys(base).length === 0) return [];
   return [{ kind: 'endure', base, faults: borne }];
+}
+
+function selfTested(state: ClusterState, machine: MachineRow): Command[] {
+  const command = selfTestCommand(state, machine);
+  return command === undefined ? [] : [command];
 }
 
 function knownDeaths(state: ClusterState) {

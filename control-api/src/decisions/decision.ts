@@ -17,10 +17,13 @@ import {
   single,
   type TableName,
   type Tables,
+  type TestResultRow,
+  type TestRow,
   type TorrentRow,
+  testResultKey,
 } from './rows.ts';
 
-/** A cluster as its rows say, read-only. Maps are by slot name, machine key, redeployment id, infohash, effect key, fault id. */
+/** A cluster as its rows say, read-only. Maps are by slot name, machine key, redeployment id, infohash, effect key, fault id, test id, test result key. */
 export interface ClusterState {
   readonly about: AboutRow;
   readonly lease: LeaseRow;
@@ -31,6 +34,8 @@ export interface ClusterState {
   readonly torrents: ReadonlyMap<string, TorrentRow>;
   readonly effects: ReadonlyMap<string, EffectRow>;
   readonly faults: ReadonlyMap<string, FaultRow>;
+  readonly tests: ReadonlyMap<string, TestRow>;
+  readonly testResults: ReadonlyMap<string, TestResultRow>;
 }
 
 export type Change = {
@@ -92,6 +97,12 @@ export const put = {
   torrent: (value: TorrentRow): Change => ({ table: 'torrents', id: value.infoHash, value }),
   effect: (value: EffectRow): Change => ({ table: 'effects', id: effectKey(value), value }),
   fault: (value: FaultRow): Change => ({ table: 'faults', id: value.id, value }),
+  test: (value: TestRow): Change => ({ table: 'tests', id: value.id, value }),
+  testResult: (value: TestResultRow): Change => ({
+    table: 'testResults',
+    id: testResultKey(value.test, machineKey(value.slot, value.generation)),
+    value,
+  }),
 };
 
 export function remove(table: TableName, id: string): Change {

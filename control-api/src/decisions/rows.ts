@@ -7,6 +7,7 @@ import type {
   RedeploymentView,
   RingConfiguration,
   Role,
+  SelfTestResult,
 } from '@skep/contract';
 import type { AssignedDirectories, SlotAddresses } from '../ports/launcher.ts';
 
@@ -99,6 +100,23 @@ export interface FaultRow extends FaultView {
   readonly machines?: readonly Attempt[];
 }
 
+/** A run of the self-tests. */
+export interface TestRow {
+  readonly id: string;
+  readonly state: 'running' | 'done';
+  readonly startedAtMs: number;
+  readonly untilMs: number;
+  /** Keys of the machines that are tested, by role and ordinal. */
+  readonly machines: readonly string[];
+}
+
+/** What one machine told of one run. */
+export interface TestResultRow extends Omit<SelfTestResult, 'checks'> {
+  /** The id of the run. */
+  readonly test: string;
+  readonly checks: readonly SelfTestResult['checks'][number][];
+}
+
 /** One attempt at one generation of a slot. */
 export interface Attempt {
   readonly slot: string;
@@ -125,6 +143,8 @@ export interface Tables {
   torrents: TorrentRow;
   effects: EffectRow;
   faults: FaultRow;
+  tests: TestRow;
+  testResults: TestResultRow;
 }
 
 export type TableName = keyof Tables;
@@ -134,6 +154,11 @@ export const single = 'one';
 
 export function machineKey(slot: string, generation: number): string {
   return `${slot}@${generation}`;
+}
+
+/** `machine`: its key. */
+export function testResultKey(test: string, machine: string): string {
+  return `${test}/${machine}`;
 }
 
 const digits = (number: number): string => String(number).padStart(7, '0');

@@ -1,5 +1,11 @@
 /** A control API on memory and virtual time, with pretended agents that speak to it as real ones do. */
-import { type AgentEvent, type ApiClient, createApiClient, type Report } from '@skep/contract';
+import {
+  type AgentEvent,
+  type ApiClient,
+  createApiClient,
+  type Report,
+  type SelfTestReport,
+} from '@skep/contract';
 import { type ControlApi, type ControlApiOptions, createControlApi } from '../control-api.ts';
 import type { LaunchRequest } from '../ports/launcher.ts';
 import { MemoryStore } from '../stores/memory.ts';
@@ -133,7 +139,13 @@ export class PretendedAgent {
 
   async report(
     state: Report['state'] = 'serving',
-    options: { waitMs?: number; events?: AgentEvent[]; term?: number; ringVersion?: number } = {},
+    options: {
+      waitMs?: number;
+      events?: AgentEvent[];
+      term?: number;
+      ringVersion?: number;
+      selfTest?: SelfTestReport;
+    } = {},
   ) {
     const { cluster, attempt } = this.launched.config;
     const answer = await this.client.report({
@@ -148,6 +160,7 @@ export class PretendedAgent {
         dhtNodes: 1,
         torrents: [],
         events: options.events ?? [],
+        ...(options.selfTest === undefined ? {} : { selfTest: options.selfTest }),
         ...(options.term === undefined
           ? {}
           : {
