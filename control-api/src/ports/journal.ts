@@ -15,7 +15,10 @@ export interface Journal {
   head(clusterUid: string): Promise<JournalHead>;
   /** At most `limit` events with a sequence greater than `after`, oldest first. Sequences have no gaps. */
   read(clusterUid: string, after: number, limit: number): Promise<readonly ClusterEvent[]>;
-  /** Calls `onAppended` after each commit that added events. Returns what ends that. */
+  /**
+   * Calls `onAppended` after each commit by this process that added events. What another process adds to a shared store
+   * is found by reading. Returns what ends that.
+   */
   subscribe(clusterUid: string, onAppended: () => void): () => void;
   /** Removes a cluster's events for good. Harmless if there are none. */
   forget(clusterUid: string): Promise<void>;

@@ -1,7 +1,7 @@
 /** What every store with its journal must do, as a suite. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Journal } from './journal.ts';
-import type { NewEvent, Store } from './store.ts';
+import { commitLimits, type NewEvent, type Store, type Write } from './store.ts';
 
 export interface StoreWorld {
   readonly store: Store & Journal;
@@ -19,6 +19,10 @@ export function event(clusterUid: string, kind: string, lamport = 1): NewEvent {
     lamport,
     data: { term: 3 },
   };
+}
+
+function rowsOf(count: number, put: string | number = 1): readonly Write[] {
+  return Array.from({ length: count }, (_, n) => ({ key: `row/${n}`, expectedVersion: 0, put }));
 }
 
 export function describeStore(name: string, make: () => StoreWorld | Promise<StoreWorld>): void {
@@ -114,6 +118,78 @@ export function describeStore(name: string, make: () => StoreWorld | Promise<Sto
       leave();
       await store.commit([], [event('u', 'three')]);
       expect(told).toEqual(['u']);
+    });
+
+    it('gives events in the parts that are asked for, however they were committed', async () => {
+      const kinds = Array.from({ length: 30 }, (_, index) => `kind-${index + 1}`);
+      for (const batch of [kinds.slice(0, 12), kinds.slice(12, 13), kinds.slice(13)]) {
+        await store.commit(
+          [],
+          batch.map((kind) => event('u', kind)),
+        );
+      }
+      const read: string[] = [];
+      for (let after = 0; after < kinds.length; after = read.length) {
+        read.push(...(await store.read('u', after, 7)).map(({ kind }) => kind));
+      }
+      expect(read).toEqual(kinds);
+    });
+
+    it('numbers without gaps what is committed side by side', async () => {
+      await Promise.all(
+        Array.from({ length: 8 }, (_, n) =>
+          store.commit(
+            [{ key: `a/${n}`, expectedVersion: 0, put: n }],
+            [event('u', 'one'), event('u', 'two')],
+          ),
+        ),
+      );
+      const read = await store.read('u', 0, 100);
+      expect(read.map(({ sequence }) => sequence)).toEqual(
+        Array.from({ length: 16 }, (_, index) => index + 1),
+      );
+      expect(read.map(({ kind }) => kind)).toEqual(Array.from({ length: 8 }, () => ['one', 'two']).flat());
+    });
+
+    it('takes the largest commit there may be, whole', async () => {
+      const { writes, events, valueBytes, bytes } = commitLimits;
+      const large = 'x'.repeat(valueBytes - 2);
+      const largeRows = Math.floor(bytes / valueBytes) - 1;
+      const rows = Array.from({ length: writes }, (_, n) => ({
+        key: `large/${n}`,
+        expectedVersion: 0,
+        put: n < largeRows ? large : n,
+      }));
+      const told = Array.from({ length: events }, (_, n) => event('u', `kind-${n}`));
+      expect(await store.commit(rows, told)).toBe(true);
+      expect(await store.list('large/')).toHaveLength(writes);
+      expect((await store.get('large/0'))?.value).toBe(large);
+      expect(await store.read('u', 0, events + 1)).toHaveLength(events);
+    });
+
+    it.each([
+      ['rows', rowsOf(commitLimits.writes + 1), []],
+      ['events', [], Array.from({ length: commitLimits.events + 1 }, () => event('u', 'x'))],
+      ['bytes in one row', [{ key: 'a', expectedVersion: 0, put: 'x'.repeat(commitLimits.valueBytes) }], []],
+      [
+        'bytes in one row, in UTF-8',
+        [{ key: 'a', expectedVersion: 0, put: 'ü'.repeat(commitLimits.valueBytes / 2) }],
+        [],
+      ],
+      ['bytes', rowsOf(10, 'x'.repeat(commitLimits.valueBytes - 2)), []],
+    ])('refuses a commit of too many %s', async (_, writes, events) => {
+      await expect(store.commit(writes, events)).rejects.toThrow(RangeError);
+      expect(await store.list('')).toEqual([]);
+      expect(await store.head('u')).toEqual({ sequence: 0, lamport: 0 });
+    });
+
+    it('refuses to write a row twice in a commit', async () => {
+      const twice = [
+        { key: 'a', expectedVersion: 0, put: 1 },
+        { key: 'a', expectedVersion: 0, put: 2 },
+      ];
+      await expect(store.commit(twice)).rejects.toThrow(RangeError);
+      expect(await store.get('a')).toBeUndefined();
     });
 
     it('forgets a journal', async () => {

@@ -43,6 +43,17 @@ export interface NewEvent {
   readonly data: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** What one commit may hold at most, in every store: what the strictest of them, DynamoDB, puts into one transaction. */
+export const commitLimits = {
+  /** Rows written or checked, each once. */
+  writes: 80,
+  events: 200,
+  /** Of one value, as JSON in UTF-8. */
+  valueBytes: 380_000,
+  /** Of all values and events together. */
+  bytes: 3_500_000,
+} as const;
+
 export interface Store {
   get(key: string): Promise<Row | undefined>;
   /** Rows whose key begins with `prefix`, sorted by key in code-unit order. */
@@ -50,7 +61,7 @@ export interface Store {
   /**
    * All writes and events, or none of them. Resolves false, with nothing changed, if any row was not at its
    * expected version. Once resolved true it survives the process being killed. Rejects StoreError; then the
-   * outcome is unknown until read.
+   * outcome is unknown until read. Rejects RangeError, with nothing changed, beyond `commitLimits`.
    */
   commit(writes: readonly Write[], events?: readonly NewEvent[]): Promise<boolean>;
 }

@@ -1,3 +1,4 @@
 /** Where a control API keeps its state. */
+export { DynamoDbStore } from './dynamodb.ts';
 export { MemoryStore } from './memory.ts';
 export { SqliteStore } from './sqlite.ts';

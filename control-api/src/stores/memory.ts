@@ -2,6 +2,7 @@
 import type { ClusterEvent } from '@skep/contract';
 import { type Journal, type JournalHead, journalCapacity } from '../ports/journal.ts';
 import type { Json, NewEvent, Row, Store, Write } from '../ports/store.ts';
+import { encodeCommit } from './encoded-commit.ts';
 import { Subscribers } from './subscribers.ts';
 
 interface Log {
@@ -30,15 +31,14 @@ export class MemoryStore implements Store, Journal {
   }
 
   async commit(writes: readonly Write[], events: readonly NewEvent[] = []): Promise<boolean> {
-    const asExpected = writes.every(
+    const encoded = encodeCommit(writes, events);
+    const asExpected = encoded.writes.every(
       ({ key, expectedVersion }) => (this.#rows.get(key)?.version ?? 0) === expectedVersion,
     );
     if (!asExpected) return false;
-    for (const { key, expectedVersion, put, remove } of writes) {
+    for (const { key, expectedVersion, text, remove } of encoded.writes) {
       if (remove) this.#rows.delete(key);
-      else if (put !== undefined) {
-        this.#rows.set(key, { version: expectedVersion + 1, text: JSON.stringify(put) });
-      }
+      else if (text !== undefined) this.#rows.set(key, { version: expectedVersion + 1, text });
     }
     for (const event of events) this.#append(event);
     this.#subscribers.tell(events);

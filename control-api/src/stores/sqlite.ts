@@ -9,6 +9,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { ClusterEvent } from '@skep/contract';
 import { type Journal, type JournalHead, journalCapacity } from '../ports/journal.ts';
 import { type Json, type NewEvent, type Row, type Store, StoreError, type Write } from '../ports/store.ts';
+import { type EncodedEvent, type EncodedWrite, encodeCommit } from './encoded-commit.ts';
 import { Subscribers } from './subscribers.ts';
 
 const schema = `
@@ -62,11 +63,12 @@ export class SqliteStore implements Store, Journal {
   }
 
   async commit(writes: readonly Write[], events: readonly NewEvent[] = []): Promise<boolean> {
+    const encoded = encodeCommit(writes, events);
     const committed = attempt('cannot write', () => {
       this.#database.exec('BEGIN IMMEDIATE');
       try {
-        const done = writes.every((write) => this.#write(write));
-        if (done) for (const event of events) this.#append(event);
+        const done = encoded.writes.every((write) => this.#write(write));
+        if (done) for (const event of encoded.events) this.#append(event);
         this.#database.exec(done ? 'COMMIT' : 'ROLLBACK');
         return done;
       } catch (error) {
@@ -105,18 +107,17 @@ export class SqliteStore implements Store, Journal {
   }
 
   /** Whether the row was as expected. */
-  #write({ key, expectedVersion, put, remove }: Write): boolean {
+  #write({ key, expectedVersion, text, remove }: EncodedWrite): boolean {
     const { insert, update, remove: removeRow, version } = this.#statements;
     if (remove) return removeRow.run(key, expectedVersion).changes === 1;
-    if (put === undefined) return Number(version.get(key)?.version ?? 0) === expectedVersion;
-    const text = JSON.stringify(put);
+    if (text === undefined) return Number(version.get(key)?.version ?? 0) === expectedVersion;
     if (expectedVersion === 0) return insert.run(key, text).changes === 1;
     return update.run(text, key, expectedVersion).changes === 1;
   }
 
-  #append({ clusterUid, ...event }: NewEvent): void {
+  #append({ clusterUid, lamport, text }: EncodedEvent): void {
     const { append, trim } = this.#statements;
-    const sequence = Number(append.get(clusterUid, event.lamport, JSON.stringify(event))!.sequence);
+    const sequence = Number(append.get(clusterUid, lamport, text)!.sequence);
     if (sequence % trimEvery === 0) trim.run(clusterUid, sequence - journalCapacity);
   }
 }
