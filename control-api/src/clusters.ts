@@ -5,8 +5,15 @@
  * the same store; then the rows are read again and the decision is taken again.
  */
 import type { Clock, Host } from '@skep/p2p-core/host';
+import { goneRow, madeRow, makingRow, sweepLeftovers } from './cluster-leftovers.ts';
 import { ClusterRecord } from './cluster-record.ts';
-import type { ClusterState, DecidedEvent, Decision } from './decisions/decision.ts';
+import {
+  type ClusterState,
+  type Decided,
+  type DecidedEvent,
+  type Decision,
+  mostChanges,
+} from './decisions/decision.ts';
 import { single } from './decisions/rows.ts';
 import type { Journal } from './ports/journal.ts';
 import { type Json, type NewEvent, type Store, StoreError, type Write } from './ports/store.ts';
@@ -67,14 +74,12 @@ export class Clusters {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Rejects ProblemError `cluster-exists`. */
-  async create(name: string, uid: string, decision: Decision<undefined>): Promise<ClusterRecord> {
+  /** Rejects ProblemError `cluster-exists`. Whatever comes in between, the cluster is there whole or not at all. */
+  async create(name: string, uid: string, decision: Decided<undefined>): Promise<ClusterRecord> {
     const record = new ClusterRecord(uid);
     let committed: boolean;
     try {
-      committed = await this.#commit(record, name, decision, [
-        { key: `name/${name}`, expectedVersion: 0, put: { uid } },
-      ]);
+      committed = await this.#make(record, name, decision);
     } catch (error) {
       this.#stale.delete(record);
       // The answer may have been lost after the commit: then the cluster is there, and must be looked after.
@@ -83,7 +88,8 @@ export class Clusters {
       throw error;
     }
     if (!committed) {
-      await this.#adopt(name);
+      const found = await this.#adopt(name);
+      if (found === undefined) throw new StoreError(`${name} took too long to be made: ask again`);
       throw new ProblemError({
         code: 'cluster-exists',
         detail: `there is a cluster ${name} already: delete it, or take another name`,
@@ -92,6 +98,22 @@ export class Clusters {
     this.#records.set(name, record);
     this.#tell(record);
     return record;
+  }
+
+  /** In one commit if it fits, or else the rows that make it a cluster last. */
+  async #make(record: ClusterRecord, name: string, decision: Decided<undefined>): Promise<boolean> {
+    const { uid } = record;
+    const changes = decision.changes ?? [];
+    const named = { key: `name/${name}`, expectedVersion: 0, put: { uid } };
+    if (changes.length <= mostChanges) return this.#commit(record, name, decision, [named]);
+    const last = changes.filter(({ table }) => table === 'about');
+    const before = changes.filter(({ table }) => table !== 'about');
+    if (!(await this.#store.commit([makingRow(uid, name, this.now())]))) return false;
+    for (let first = 0; first < before.length; first += mostChanges) {
+      const batch = { answer: undefined, changes: before.slice(first, first + mostChanges) };
+      if (!(await this.#commit(record, name, batch, []))) return false;
+    }
+    return this.#commit(record, name, { ...decision, changes: last }, [named, madeRow(uid)]);
   }
 
   /** Takes up the cluster that the store has under a name, if any. */
@@ -128,24 +150,23 @@ export class Clusters {
     });
   }
 
-  /** Forgets an ended cluster, but for its journal, which `sweep` removes once streams have read its end. */
+  /**
+   * Ends a cluster in one commit. `sweep` removes what is left of it, its journal too, once streams have read its end.
+   */
   end(record: ClusterRecord): Promise<void> {
     return this.#inTurn(record, async () => {
       // An end whose answer was lost may have come about.
       if (this.#stale.has(record)) await this.#reload(record);
       if (record.ended) return;
       const { name } = record.about;
-      const nameRow = await this.#store.get(`name/${name}`);
-      const rows = [...record.rows()].map(([key, expectedVersion]) => ({
-        key,
-        expectedVersion,
-        remove: true as const,
-      }));
+      const nameKey = `name/${name}`;
+      const nameRow = await this.#store.get(nameKey);
+      const aboutKey = record.key('about', single);
       const decision: Decision<undefined> = { answer: undefined, events: [{ kind: 'cluster-deleted' }] };
       const committed = await this.#commit(record, name, decision, [
-        ...rows,
-        { key: `name/${name}`, expectedVersion: nameRow?.version ?? 0, remove: true },
-        { key: `gone/${record.uid}`, expectedVersion: 0, put: { name } },
+        { key: aboutKey, expectedVersion: record.version(aboutKey), remove: true },
+        { key: nameKey, expectedVersion: nameRow?.version ?? 0, remove: true },
+        goneRow(record.uid, name),
       ]);
       if (!committed) {
         this.#stale.add(record);
@@ -157,12 +178,9 @@ export class Clusters {
     });
   }
 
-  /** Removes what is left of ended clusters. */
-  async sweep(): Promise<void> {
-    for (const { key, version } of await this.#store.list('gone/')) {
-      await this.#journal.forget(key.slice('gone/'.length));
-      await this.#store.commit([{ key, expectedVersion: version, remove: true }]);
-    }
+  /** Removes what is left of clusters that ended, or were never made. */
+  sweep(): Promise<void> {
+    return sweepLeftovers({ store: this.#store, journal: this.#journal }, this.now());
   }
 
   /** A message came: what follows from it is stamped after it. `seen` is its stamp, if it had one. */
@@ -199,8 +217,10 @@ export class Clusters {
         ? { key, expectedVersion, remove: true }
         : { key, expectedVersion, put: value as unknown as Json };
     });
-    const written = new Set(writes.map(({ key }) => key));
-    for (const table of 'guards' in decision ? (decision.guards ?? []) : []) {
+    const written = new Set([...writes, ...extra].map(({ key }) => key));
+    // Whatever is decided about a cluster is so only as long as there is one.
+    const guards = new Set(['about' as const, ...('guards' in decision ? (decision.guards ?? []) : [])]);
+    for (const table of guards) {
       const key = record.key(table, single);
       if (!written.has(key)) writes.push({ key, expectedVersion: record.version(key) });
     }
@@ -235,7 +255,8 @@ export class Clusters {
     const rows = await this.#store.list(ClusterRecord.prefix(record.uid));
     const { lamport } = await this.#journal.head(record.uid);
     this.#stale.delete(record);
-    if (rows.length === 0) {
+    const aboutKey = record.key('about', single);
+    if (!rows.some(({ key }) => key === aboutKey)) {
       record.ended = true;
       for (const [name, known] of this.#records) if (known === record) this.#records.delete(name);
       this.#tell(record);

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { commandsFor, revisionOf } from './decisions/commands.ts';
 import { currentMachine, type Decision } from './decisions/decision.ts';
 import { decideDelete } from './decisions/deletion.ts';
-import { decideFaultsOver, decideInjectFault } from './decisions/faults.ts';
+import { decideFaultsDue, decideInjectFault } from './decisions/faults.ts';
 import { decideLease } from './decisions/lease.ts';
 import { decideExit, decideLaunched, decideStopped } from './decisions/machine-life.ts';
 import { decideRedeployNode } from './decisions/operator.ts';
@@ -63,7 +63,7 @@ it('moves on with what any machine is told, and only then', () => {
           t0,
         ),
     ],
-    ['a fault is over', true, () => decideFaultsOver(state, t0 + 9)],
+    ['a fault is over', true, () => decideFaultsDue(state, 0, t0 + 9)],
     ['a bootstrap node stops', true, () => decideReport(state, { ...report, state: 'stopping' }, t0)],
     ['a torrent is added', true, () => decideAddTorrent(state, torrent)],
     ['a torrent is removed', true, () => decideRemoveTorrent(state, infoHash)],

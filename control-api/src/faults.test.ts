@@ -198,7 +198,7 @@ describe('machines', () => {
     };
     await world.advance(5_000);
     expect(world.launcher.paused()).toEqual(['peer-1']);
-    expect(world.troubles.join()).toContain('could not be ended yet');
+    expect(world.troubles.join()).toContain('could not be done or ended yet');
     world.store.commit = commit;
     await world.advance(1_000);
     expect(world.launcher.paused()).toEqual([]);

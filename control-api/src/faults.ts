@@ -1,5 +1,5 @@
 /**
- * Faults as they are asked for, and the timers that end them. A timer that is lost with the process is set
+ * Faults as they are asked for, and the timers that end them, or go on with those that strike many machines. A timer that is lost with the process is set
  * again by the next one; a machine under conditions ends them by its own clock besides.
  */
 import type { Fault } from '@skep/contract';
@@ -7,17 +7,13 @@ import { addressFamily, type Host, type Timer } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
 import type { Clusters } from './clusters.ts';
 import type { Surroundings } from './decisions/conditions.ts';
-import {
-  decideCancelFault,
-  decideFaultsOver,
-  decideInjectFault,
-  nextFaultEndMs,
-} from './decisions/faults.ts';
+import type { ClusterState } from './decisions/decision.ts';
+import { decideCancelFault, decideFaultsDue, decideInjectFault, nextFaultDueMs } from './decisions/faults.ts';
 import type { FaultRow } from './decisions/rows.ts';
 import type { Healing } from './healing.ts';
 import type { Launcher } from './ports/launcher.ts';
 
-/** How soon an end that the store did not take is tried again. */
+/** How soon what the store did not take is tried again. */
 const retryMs = 500;
 
 export interface FaultsComponents {
@@ -84,7 +80,7 @@ export class Faults {
   }
 
   #schedule(record: ClusterRecord): void {
-    const dueMs = record.ended ? undefined : nextFaultEndMs(record);
+    const dueMs = record.ended ? undefined : nextFaultDueMs(record);
     const known = this.#timers.get(record);
     if (known?.dueMs === dueMs) return;
     known?.timer.cancel();
@@ -93,14 +89,18 @@ export class Faults {
   }
 
   #setTimer(record: ClusterRecord, dueMs: number, delayMs: number): void {
-    const { host, clusters } = this.#components;
+    const { host, clusters, healing } = this.#components;
     const timer = host.clock.setTimer(Math.max(0, delayMs), () => {
       this.#timers.delete(record);
-      clusters.transact(record, decideFaultsOver).then(
+      const decide = (state: ClusterState, now: number) =>
+        decideFaultsDue(state, healing.reportedTerm(record), now);
+      clusters.transact(record, decide).then(
         () => this.#schedule(record),
         (error) => {
           if (record.ended) return;
-          this.#options.onTrouble(`a fault of ${record.about.name} could not be ended yet: ${String(error)}`);
+          this.#options.onTrouble(
+            `a fault of ${record.about.name} could not be done or ended yet: ${String(error)}`,
+          );
           this.#setTimer(record, dueMs, retryMs);
         },
       );

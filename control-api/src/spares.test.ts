@@ -81,6 +81,6 @@ describe('spares', () => {
     await admin().deleteCluster({ params });
     await world.until(async () => (await admin().listClusters({})).length === 0);
     expect(await world.launcher.list()).toEqual([]);
-    expect(await world.store.list('cluster/')).toEqual([]);
+    await world.until(async () => (await world.store.list('')).length === 0);
   });
 });

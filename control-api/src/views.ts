@@ -84,7 +84,7 @@ export function torrentView({
   };
 }
 
-export function faultView({ machines: _, ...view }: FaultRow): FaultView {
+export function faultView({ machines: _, left: _1, ...view }: FaultRow): FaultView {
   return view;
 }
 

@@ -4,6 +4,7 @@
  * compare-and-set, and decides again if another was faster.
  */
 import type { ProblemCode, RingConfiguration } from '@skep/contract';
+import { commitLimits } from '../ports/store.ts';
 import {
   type AboutRow,
   type EffectRow,
@@ -75,6 +76,9 @@ export interface Refused extends Said {
   /** What is remembered of having been asked. */
   readonly changes?: readonly Change[];
 }
+
+/** The most changes of one decision. The rest of a commit is for guards, and for rows that are no cluster's. */
+export const mostChanges = commitLimits.writes - 10;
 
 export type Decision<A> = Decided<A> | Refused;
 

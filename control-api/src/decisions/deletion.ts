@@ -1,11 +1,12 @@
 /** Decides how a cluster ends: nothing more is launched, everything is stopped, and only then is it forgotten. */
-import { type ClusterState, type Decided, put, remove } from './decision.ts';
+import { type ClusterState, type Decided, mostChanges, put, remove } from './decision.ts';
 import { cancelled, isFinished } from './redeployment-course.ts';
 import { effectKey } from './rows.ts';
 
 /**
- * Has all that is left of a cluster end. Asked again it makes up for what came to be meanwhile: another process of the
- * control API may have decided something before it knew of the deletion.
+ * Has all that is left of a cluster end, as much at a time as a commit has room for: it is asked again until there is
+ * nothing to change. Thus it also makes up for what came to be meanwhile: another process of the control API may have
+ * decided something before it knew of the deletion.
  */
 export function decideDelete(state: ClusterState, now: number): Decided<undefined> {
   const isBegun = state.about.state === 'deleting';
@@ -29,7 +30,11 @@ export function decideDelete(state: ClusterState, now: number): Decided<undefine
       .map((row) => put.redeployment(cancelled(row, now))),
   ];
   if (changes.length === 0) return { answer: undefined };
-  return { answer: undefined, changes, events: isBegun ? [] : [{ kind: 'cluster-deleting' }] };
+  return {
+    answer: undefined,
+    changes: changes.slice(0, mostChanges),
+    events: isBegun ? [] : [{ kind: 'cluster-deleting' }],
+  };
 }
 
 /** Whether every machine of a cluster being deleted is proven gone. */

@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import type { ClusterRecord } from '../cluster-record.ts';
 import { apply, serving, t0 } from '../testing/serving-cluster.ts';
 import { commandsFor, revisionOf } from './commands.ts';
-import { currentMachine } from './decision.ts';
+import { currentMachine, mostChanges } from './decision.ts';
 import { decideDelete, isEnded } from './deletion.ts';
 import {
   decideCancelFault,
   decideDone,
-  decideFaultsOver,
+  decideFaultsDue,
   decideInjectFault,
-  nextFaultEndMs,
+  nextFaultDueMs,
 } from './faults.ts';
 import { decideExit, decideNextAttempt, decideStopped } from './machine-life.ts';
 import { decideRedeployment } from './redeployment.ts';
@@ -76,7 +76,7 @@ describe('a fault is refused', () => {
     const state = serving(shaped);
     for (let count = 0; count < 1_000; count++) inject(state, partition);
     expect(decide(state, partition)).toMatchObject({ refusal: { code: 'fault-not-possible' } });
-    apply(state, decideFaultsOver(state, t0 + 1_000));
+    apply(state, decideFaultsDue(state, 0, t0 + 1_000));
     inject(state, partition, t0 + 1_000);
     apply(state, decideDelete(state, t0));
     expect(decide(state, partition)).toMatchObject({ refusal: { code: 'cluster-deleting' } });
@@ -124,13 +124,13 @@ describe('a pause', () => {
     inject(state, pause);
     expect(effects(state)).toEqual([key('peer-1', 'pause'), key('peer-2', 'pause')]);
     carryOut(state);
-    expect(nextFaultEndMs(state)).toBe(t0 + 1_000);
-    expect(decideFaultsOver(state, t0 + 999)).toEqual({ answer: undefined });
-    apply(state, decideFaultsOver(state, t0 + 1_000));
+    expect(nextFaultDueMs(state)).toBe(t0 + 1_000);
+    expect(decideFaultsDue(state, 0, t0 + 999)).toEqual({ answer: undefined });
+    apply(state, decideFaultsDue(state, 0, t0 + 1_000));
     expect(effects(state)).toEqual([key('peer-1', 'resume'), key('peer-2', 'resume')]);
     expect(state.faults.get('1')?.state).toBe('over');
-    expect(nextFaultEndMs(state)).toBeUndefined();
-    expect(decideFaultsOver(state, t0 + 1_001)).toEqual({ answer: undefined });
+    expect(nextFaultDueMs(state)).toBeUndefined();
+    expect(decideFaultsDue(state, 0, t0 + 1_001)).toEqual({ answer: undefined });
   });
 
   it('of two on one machine lasts as long as either', () => {
@@ -138,7 +138,7 @@ describe('a pause', () => {
     inject(state, pause);
     inject(state, { ...pause, nodes: ['peer-1'], forMs: 5_000 });
     carryOut(state);
-    apply(state, decideFaultsOver(state, t0 + 1_000));
+    apply(state, decideFaultsDue(state, 0, t0 + 1_000));
     expect(effects(state)).toEqual([key('peer-2', 'resume')]);
     apply(state, decideCancelFault(state, '2', t0 + 2_000));
     expect(effects(state)).toEqual([key('peer-1', 'resume'), key('peer-2', 'resume')]);
@@ -178,7 +178,7 @@ describe('a pause', () => {
     );
     const stop = [...state.effects.values()].find(({ kind }) => kind === 'stop')!;
     apply(state, decideStopped(state, stop, t0 + 2));
-    apply(state, decideFaultsOver(state, t0 + 1_000));
+    apply(state, decideFaultsDue(state, 0, t0 + 1_000));
     expect(effects(state)).toEqual(['peer-1/0000002.0000001.launch', key('peer-2', 'resume')]);
   });
 });
@@ -237,7 +237,7 @@ describe('what is endured', () => {
     expect(later).toMatchObject({ faults: [{ ageMs: 400 }] });
     expect(revisionOf([first], hash)).toBe(revisionOf([later], hash));
     expect(endure(state, 'peer-2', t0)).toBeDefined();
-    apply(state, decideFaultsOver(state, t0 + 1_000));
+    apply(state, decideFaultsDue(state, 0, t0 + 1_000));
     expect(endure(state, 'peer-1', t0 + 1_000)).toBeUndefined();
   });
 
@@ -247,6 +247,85 @@ describe('what is endured', () => {
     inject(state, { kind: 'restart', nodes: ['peer-1'], disk: 'keep' }, t0 + 300);
     expect(endure(state, 'peer-1', t0 + 600)).toMatchObject({ faults: [{ ageMs: 600 }] });
   });
+});
+
+describe('a fault of more machines than a commit has room for', () => {
+  const peers = 150;
+  const nodes = Array.from({ length: peers }, (_, index) => `peer-${index + 1}`);
+  const ofKind = (state: ClusterRecord, kind: string) =>
+    [...state.effects.values()].filter((effect) => effect.kind === kind);
+  /** Applies what is due until nothing is, and counts how often that was. */
+  const goOn = (state: ClusterRecord, now: number) => {
+    for (let count = 0; ; count++) {
+      if ((nextFaultDueMs(state) ?? Number.POSITIVE_INFINITY) > now) return count;
+      const decision = decideFaultsDue(state, 9, now);
+      expect(decision.changes!.length).toBeLessThanOrEqual(mostChanges);
+      apply(state, decision);
+    }
+  };
+
+  it.each([
+    [{ kind: 'crash' }, 'kill'],
+    [{ kind: 'pause', forMs: 1_000 }, 'pause'],
+    [{ kind: 'restart', disk: 'lose' }, 'launch'],
+  ] as const)('strikes each once: %j', (fault, kind) => {
+    const state = serving({ peers });
+    const first = decide(state, { ...fault, nodes });
+    expect(first.changes!.length).toBeLessThanOrEqual(mostChanges);
+    apply(state, first);
+    expect(ofKind(state, kind).length).toBeLessThan(peers);
+    expect(goOn(state, t0)).toBeGreaterThan(1);
+    expect(new Set(ofKind(state, kind).map(({ slot }) => slot))).toEqual(new Set(nodes));
+    expect(ofKind(state, kind)).toHaveLength(peers);
+    expect(state.faults.get('1')).not.toHaveProperty('left');
+  });
+
+  it('has all go on at its end, also those whose pause was not carried out yet', () => {
+    const state = serving({ peers });
+    inject(state, { kind: 'pause', nodes, forMs: 1_000 });
+    inject(state, { kind: 'pause', nodes: nodes.slice(0, 80), forMs: 1_000 });
+    goOn(state, t0 + 1_000);
+    expect(ofKind(state, 'pause')).toEqual([]);
+    expect(new Set(ofKind(state, 'resume').map(({ slot }) => slot))).toEqual(new Set(nodes));
+    expect([...state.faults.values()].map(({ state: at }) => at)).toEqual(['over', 'over']);
+  });
+
+  it('passes over who died or was replaced meanwhile, and all once the cluster is being deleted', () => {
+    const state = serving({ peers });
+    inject(state, { kind: 'crash', nodes });
+    inject(state, { kind: 'restart', nodes: ['peer-140'], disk: 'keep' });
+    apply(state, decideExit(state, { slot: 'peer-150', generation: 1, attempt: 1 }, 'exit code 1', 0, t0));
+    const last = decideFaultsDue(state, 9, t0);
+    apply(state, last);
+    apply(state, decideDelete(state, t0));
+    goOn(state, t0);
+    const killed = ofKind(state, 'kill').map(({ slot }) => slot);
+    expect(killed).not.toContain('peer-150');
+    expect(killed.filter((slot) => slot === 'peer-140')).toHaveLength(1);
+    expect(killed.length).toBeLessThan(peers);
+  });
+
+  it('is refused if one row cannot hold them', () => {
+    const state = serving({ peers: 2_001, bootstrap: 1 });
+    const all = Array.from({ length: 2_001 }, (_, index) => `peer-${index + 1}`);
+    expect(decide(state, { kind: 'crash', nodes: all })).toMatchObject({
+      refusal: { code: 'fault-not-possible' },
+    });
+  });
+});
+
+it('a cluster of any size is deleted by decisions that a commit has room for', () => {
+  const state = serving({ peers: 150 });
+  const sizes: number[] = [];
+  for (;;) {
+    const { changes = [] } = decideDelete(state, t0);
+    if (changes.length === 0) break;
+    sizes.push(changes.length);
+    apply(state, { answer: undefined, changes });
+    expect(isEnded(state)).toBe(false);
+  }
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(mostChanges);
+  expect(state.effects.size).toBe(153);
 });
 
 it('is ended early once, remembered a while, and forgotten', () => {

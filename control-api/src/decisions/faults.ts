@@ -16,15 +16,8 @@ import {
   refuse,
   remove,
 } from './decision.ts';
-import { faultPrefix, replace } from './redeployment.ts';
-import {
-  type Attempt,
-  type EffectRow,
-  effectKey,
-  type FaultRow,
-  type MachineRow,
-  machineKey,
-} from './rows.ts';
+import { attemptOf, isPresent, Strikes, strikable } from './fault-strikes.ts';
+import { type Attempt, type EffectRow, effectKey, type FaultRow, machineKey } from './rows.ts';
 
 export interface FaultAsk {
   readonly fault: Fault;
@@ -35,8 +28,11 @@ export interface FaultAsk {
   readonly reportedTerm: number;
 }
 
-/** How many faults that are over are remembered. */
+/** How many faults that are over are remembered, and how many are forgotten at once. */
 const rememberedFaults = 200;
+const mostForgotten = 8;
+/** Of crash, pause and restart, whose machines are listed in one row. */
+const mostStruck = 2_000;
 /** How many nodes the journal names. */
 const namedNodes = 20;
 
@@ -47,29 +43,41 @@ export function decideInjectFault(state: ClusterState, ask: FaultAsk, now: numbe
   if (refusal !== undefined) return refusal;
   const id = String(about.nextFault ?? 1);
   const forMs = 'forMs' in fault ? fault.forMs : 0;
-  const machines = fault.kind === 'pause' ? launched(state, fault.nodes).map(attemptOf) : undefined;
+  const left = struckBy(state, fault);
   const row: FaultRow = {
     id,
     fault,
     state: forMs > 0 ? 'active' : 'over',
     injectedAtMs: now,
     untilMs: now + forMs,
-    ...(machines === undefined ? {} : { machines }),
+    ...(fault.kind === 'pause' ? { machines: left } : {}),
+    ...(left.length === 0 ? {} : { left }),
   };
-  const { changes, events } = consequencesOf(state, row, ask.reportedTerm, now);
+  const strikes = new Strikes(state, ask.reportedTerm, now);
+  strikes.add([put.about({ ...about, nextFault: Number(id) + 1 }), ...forgotten(state)]);
+  strikes.strike(row);
   return {
     answer: row,
-    changes: [
-      put.about({ ...about, nextFault: Number(id) + 1 }),
-      put.fault(row),
-      ...forgotten(state),
-      ...changes,
-    ],
+    changes: strikes.changes,
     events: [
       { kind: 'fault-injected', data: { fault: id, kind: fault.kind, nodes: listed(fault.nodes), forMs } },
-      ...events,
+      ...strikes.events,
     ],
   };
+}
+
+/** Whom a fault does something to at its beginning, as they are now. */
+function struckBy(state: ClusterState, fault: Fault): readonly Attempt[] {
+  const slots = [...new Set(fault.nodes)].filter((node) => state.slots.has(node));
+  switch (fault.kind) {
+    case 'crash':
+    case 'pause':
+      return strikable(state, slots).map(attemptOf);
+    case 'restart':
+      return slots.map((slot) => attemptOf(currentMachine(state, state.slots.get(slot)!)));
+    default:
+      return [];
+  }
 }
 
 /** Ends a fault before its time. Harmless if it is over. */
@@ -78,21 +86,41 @@ export function decideCancelFault(state: ClusterState, id: string, now: number):
   if (row === undefined) return refuse('not-found', `${state.about.name} has no fault ${id}`);
   if (row.state !== 'active') return { answer: row };
   const cancelled: FaultRow = { ...row, state: 'cancelled', untilMs: Math.min(now, row.untilMs) };
-  return { answer: cancelled, ...ended(state, [cancelled], now) };
+  const strikes = new Strikes(state, state.lease.term, now);
+  const events = ended(state, strikes, cancelled);
+  return { answer: cancelled, changes: strikes.changes, events };
 }
 
-/** Ends the faults whose time has come. */
-export function decideFaultsOver(state: ClusterState, now: number): Decided<undefined> {
-  const over = [...state.faults.values()]
-    .filter((row) => row.state === 'active' && row.untilMs <= now)
-    .map((row): FaultRow => ({ ...row, state: 'over' }));
-  return over.length === 0 ? { answer: undefined } : { answer: undefined, ...ended(state, over, now) };
+/**
+ * Ends the faults whose time has come, and strikes whom those before had no room for. As much at a time as a commit has
+ * room for; `nextFaultDueMs` says when to ask again. `reportedTerm`: as for a redeployment.
+ */
+export function decideFaultsDue(state: ClusterState, reportedTerm: number, now: number): Decided<undefined> {
+  const strikes = new Strikes(state, reportedTerm, now);
+  const events: DecidedEvent[] = [];
+  for (const row of state.faults.values()) {
+    if (strikes.isFull) break;
+    if (row.state === 'active' && row.untilMs <= now) {
+      events.push(...ended(state, strikes, { ...row, state: 'over' }));
+    } else if (row.left !== undefined) {
+      strikes.strike(
+        state.about.state === 'deleting' && row.fault.kind !== 'pause' ? { ...row, left: [] } : row,
+      );
+    }
+  }
+  const { changes } = strikes;
+  return changes.length === 0
+    ? { answer: undefined }
+    : { answer: undefined, changes, events: [...events, ...strikes.events] };
 }
 
-/** When the next fault ends. */
-export function nextFaultEndMs(state: ClusterState): number | undefined {
-  const ends = [...state.faults.values()].filter((row) => row.state === 'active').map((row) => row.untilMs);
-  return ends.length === 0 ? undefined : Math.min(...ends);
+/** When `decideFaultsDue` has something to do next; undefined if no fault is going on. */
+export function nextFaultDueMs(state: ClusterState): number | undefined {
+  const dues = [...state.faults.values()].flatMap((row) => {
+    if (row.left !== undefined) return 0;
+    return row.state === 'active' ? row.untilMs : [];
+  });
+  return dues.length === 0 ? undefined : Math.min(...dues);
 }
 
 /** A kill, pause or resume was done. */
@@ -124,6 +152,11 @@ function refusalOf(state: ClusterState, ask: FaultAsk): Refused | undefined {
       if (namesControlApi) {
         return impossible('the control API does not do this to itself: whoever runs it can');
       }
+      if (fault.nodes.length > mostStruck) {
+        return impossible(
+          `a ${fault.kind} names at most ${mostStruck} nodes: inject several, one after the other`,
+        );
+      }
       if (fault.kind === 'pause' && !ask.canPause) {
         return impossible('the machines of this runner cannot be paused');
       }
@@ -141,129 +174,36 @@ function refusalOf(state: ClusterState, ask: FaultAsk): Refused | undefined {
   }
 }
 
-interface Consequences {
-  readonly changes: readonly Change[];
-  readonly events: readonly DecidedEvent[];
-}
-
-function consequencesOf(state: ClusterState, row: FaultRow, reportedTerm: number, now: number): Consequences {
-  const { fault } = row;
-  const effects = (kind: EffectRow['kind'], machines: readonly Attempt[], more: Partial<EffectRow> = {}) =>
-    machines.map((machine) => put.effect({ kind, ...attemptOf(machine), notBeforeMs: now, ...more }));
-  switch (fault.kind) {
-    case 'crash': {
-      const power = fault.power === true ? { power: true as const } : {};
-      return { changes: effects('kill', launched(state, fault.nodes), power), events: [] };
-    }
-    case 'pause': {
-      const machines = row.machines ?? [];
-      return {
-        changes: [...effects('pause', machines), ...withdrawn(state, 'resume', machines)],
-        events: [],
-      };
-    }
-    case 'restart': {
-      const emptyDisk = fault.disk === 'lose' ? { emptyDisk: true as const } : {};
-      const term = state.lease.term;
-      const ask = {
-        term,
-        reason: 'restarted',
-        cause: 'fault' as const,
-        by: `${faultPrefix}${row.id}`,
-        heard: false,
-        drainMs: 0,
-        reportedTerm,
-        ...emptyDisk,
-      };
-      // Replacements of one commit share the ring and what is forgotten.
-      const changes = new Map<string, Change>();
-      const events: DecidedEvent[] = [];
-      let { ring } = state;
-      for (const slot of slotsOf(state, fault.nodes)) {
-        if (slot.leaving) continue;
-        const replaced = replace(state, slot, currentMachine(state, slot), ask, now, ring);
-        for (const change of replaced.changes) {
-          changes.set(`${change.table}/${change.id}`, change);
-          if (change.table === 'ring' && change.value !== undefined) ring = change.value;
-        }
-        events.push(...replaced.events);
-      }
-      return {
-        changes: [...effects('kill', launched(state, fault.nodes)), ...changes.values()],
-        events,
-      };
-    }
-    default:
-      return { changes: [], events: [] };
-  }
-}
-
-/** Rows of faults as they are once ended; machines that no other fault pauses go on. */
-function ended(state: ClusterState, rows: readonly FaultRow[], now: number): Consequences {
-  const ending = new Set(rows.map(({ id }) => id));
+/** A fault's row as it is once ended; machines that no other fault pauses go on. Returns what is told. */
+function ended(
+  state: ClusterState,
+  strikes: Strikes,
+  { left: _, ...row }: FaultRow,
+): readonly DecidedEvent[] {
   const stillPaused = new Set(
-    [...state.faults.values()]
-      .filter((row) => row.state === 'active' && !ending.has(row.id))
-      .flatMap((row) => (row.machines ?? []).map(keyOf)),
+    strikes.faults
+      .filter(({ id, state: at }) => at === 'active' && id !== row.id)
+      .flatMap(({ machines = [] }) => machines.map(keyOf)),
   );
-  const resumed = new Map(
-    rows
-      .flatMap((row) => row.machines ?? [])
-      .filter((machine) => !stillPaused.has(keyOf(machine)) && isPresent(state, machine))
-      .map((machine) => [keyOf(machine), machine]),
+  const left = (row.machines ?? []).filter(
+    (machine) => !stillPaused.has(keyOf(machine)) && isPresent(state, machine),
   );
-  const machines = [...resumed.values()];
-  return {
-    changes: [
-      ...rows.map(put.fault),
-      ...machines.map((machine) => put.effect({ kind: 'resume', ...machine, notBeforeMs: now })),
-      ...withdrawn(state, 'pause', machines),
-    ],
-    events: rows.map((row) => ({
+  strikes.strike(left.length === 0 ? row : { ...row, left });
+  return [
+    {
       kind: 'fault-over',
       data: { fault: row.id, kind: row.fault.kind, cancelled: row.state === 'cancelled' },
-    })),
-  };
-}
-
-/** Effects that were not carried out yet and now must not be. */
-function withdrawn(state: ClusterState, kind: EffectRow['kind'], machines: readonly Attempt[]): Change[] {
-  return machines
-    .map((machine) => effectKey({ kind, ...machine }))
-    .filter((key) => state.effects.has(key))
-    .map((key) => remove('effects', key));
-}
-
-/** Not yet proven gone: also one that is fenced and waits to be stopped, which must not stand still for ever. */
-function isPresent(state: ClusterState, { slot, generation }: Attempt): boolean {
-  return state.machines.get(machineKey(slot, generation))?.gone === false;
-}
-
-/** The machines of the named slots that there is something to do to. */
-function launched(state: ClusterState, nodes: readonly FaultNode[]): MachineRow[] {
-  return slotsOf(state, nodes)
-    .map((slot) => currentMachine(state, slot))
-    .filter(
-      ({ name, tokenSha256, state: at, gone }) =>
-        (name !== undefined || tokenSha256 !== undefined) && at !== 'dead' && !gone,
-    );
-}
-
-/** Each once, however often it is named. */
-function slotsOf(state: ClusterState, nodes: readonly FaultNode[]) {
-  return [...new Set(nodes)].flatMap((node) => state.slots.get(node) ?? []);
+    },
+  ];
 }
 
 function forgotten(state: ClusterState): Change[] {
   return [...state.faults.values()]
-    .filter((row) => row.state !== 'active')
+    .filter((row) => row.state !== 'active' && row.left === undefined)
     .sort((one, other) => Number(other.id) - Number(one.id))
     .slice(rememberedFaults - 1)
+    .slice(0, mostForgotten)
     .map(({ id }) => remove('faults', id));
-}
-
-function attemptOf({ slot, generation, attempt }: Attempt): Attempt {
-  return { slot, generation, attempt };
 }
 
 function keyOf({ slot, generation, attempt }: Attempt): string {

@@ -66,6 +66,8 @@ export const largestTermLead = 1_000_000;
 /** How many finished redeployments are remembered, and how many old generations of a slot. */
 const rememberedRedeployments = 200;
 const rememberedGenerations = 8;
+/** Many that finished together are forgotten with the next few, for a commit has room for so much. */
+const mostForgotten = 8;
 
 export function decideRedeployment(
   state: ClusterState,
@@ -310,7 +312,8 @@ function forgotten(state: ClusterState, slot: string, generation: number, now: n
   const finished = [...state.redeployments.values()]
     .filter((row) => isFinished(row) && row.times.acceptedMs < now - budgetWindowMs)
     .sort((one, other) => other.times.acceptedMs - one.times.acceptedMs)
-    .slice(rememberedRedeployments);
+    .slice(rememberedRedeployments)
+    .slice(0, mostForgotten);
   return [
     ...(machine?.gone ? [remove('machines', machineKey(machine.slot, machine.generation))] : []),
     ...finished.map(({ id }) => remove('redeployments', id)),

@@ -3,6 +3,7 @@
  * once. Most reports change nothing; what they say of rates and progress lives in memory only.
  */
 import { eventKinds, type Report } from '@skep/contract';
+import { commitLimits } from '../ports/store.ts';
 import { type Change, type ClusterState, type DecidedEvent, type Decision, put, refuse } from './decision.ts';
 import { reached } from './redeployment-course.ts';
 import { type MachineRow, machineKey } from './rows.ts';
@@ -10,6 +11,9 @@ import { type MachineRow, machineKey } from './rows.ts';
 const reservedKinds: ReadonlySet<string> = new Set(eventKinds);
 /** The course that a machine's reports take. One known dead stays dead: a report may outlive its sender. */
 const course: readonly MachineRow['state'][] = ['launching', 'joined', 'serving', 'stopping'];
+
+/** Of the events of one report, in JSON. No character has more than three bytes. */
+const mostEventCharacters = commitLimits.bytes / 4;
 
 /** Whether the machine is fenced and no longer being let go, or of an attempt that is over. */
 export function isOver(state: ClusterState, machine: MachineRow, attempt: number): boolean {
@@ -32,6 +36,15 @@ export function changesAnything(machine: MachineRow, report: Report): boolean {
   );
 }
 
+/** The first events that one commit has room for; the machine sends the others again. */
+function fitting(events: Report['events']): Report['events'] {
+  let leftCharacters = mostEventCharacters;
+  return events.filter((event) => {
+    leftCharacters -= JSON.stringify(event.data).length;
+    return leftCharacters >= 0;
+  });
+}
+
 /** Answers the greatest sequence of its events that the journal has. */
 export function decideReport(
   state: ClusterState,
@@ -48,9 +61,11 @@ export function decideReport(
       current,
     );
   }
-  const fresh = report.events
-    .filter((event) => event.sequence > machine.eventsTaken)
-    .sort((one, other) => one.sequence - other.sequence);
+  const fresh = fitting(
+    report.events
+      .filter((event) => event.sequence > machine.eventsTaken)
+      .sort((one, other) => one.sequence - other.sequence),
+  );
   const eventsTaken = fresh.at(-1)?.sequence ?? machine.eventsTaken;
   const becomes = stateAfter(machine, report);
   if (becomes === machine.state && eventsTaken === machine.eventsTaken) return { answer: { eventsTaken } };

@@ -33,6 +33,7 @@ import {
   type Decided,
   type DecidedEvent,
   type Decision,
+  mostChanges,
   pendingLaunches,
   put,
   type Refused,
@@ -276,6 +277,10 @@ function isEmptied({ ring, effects, machines }: ClusterState, { slot }: SlotRow)
 
 function forgotten(state: ClusterState, { slot, generation }: SlotRow): Decided<undefined> {
   const machines = [...state.machines].filter(([, machine]) => machine.slot === slot);
+  if (machines.length >= mostChanges) {
+    const old = machines.filter(([, machine]) => machine.generation < generation).slice(0, mostChanges);
+    return { answer: undefined, changes: old.map(([key]) => remove('machines', key)) };
+  }
   return {
     answer: undefined,
     changes: [remove('slots', slot), ...machines.map(([key]) => remove('machines', key))],

@@ -98,6 +98,8 @@ export interface TorrentRow {
 export interface FaultRow extends FaultView {
   /** Of a pause: the machines that stand still. */
   readonly machines?: readonly Attempt[];
+  /** Whom it, or its end, is still to strike: a commit has room for so many. */
+  readonly left?: readonly Attempt[];
 }
 
 /** A run of the self-tests. */
