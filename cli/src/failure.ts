@@ -42,6 +42,7 @@ const hostExitCodes: Record<HostErrorCode, ExitCode> = {
   'not-found': exitCodes.notFound,
   exists: exitCodes.failed,
   permission: exitCodes.machine,
+  untrusted: exitCodes.unreachable,
   'disk-full': exitCodes.machine,
   'too-large': exitCodes.failed,
   'unsafe-path': exitCodes.failed,

@@ -24,6 +24,8 @@ import { SelfTestId, SelfTestReport } from './self-test.ts';
 export const AgentConfig = z
   .strictObject({
     apiUrl: z.url({ protocol: /^https?$/ }),
+    /** The control API's certificate, in PEM: where there is one, the agent trusts no other. */
+    apiCertificate: z.string().startsWith('-----BEGIN CERTIFICATE-----').max(8_192).optional(),
     cluster: ClusterName,
     clusterUid: ClusterUid,
     slot: SlotName,

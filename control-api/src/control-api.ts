@@ -40,6 +40,8 @@ export interface ControlApiOptions {
   readonly version: string;
   /** Where agents reach this API, for instance http://127.0.0.1:7700; asked for when a machine is launched. */
   readonly baseUrl: () => string;
+  /** In PEM: the only one that agents trust at `baseUrl`. The same over restarts. @default any that Node trusts */
+  readonly apiCertificate?: string;
   /** At least 16 bytes; the same over restarts, or no machine launched before can join. */
   readonly masterSecret: Uint8Array;
   /** Every cluster is given a network, if only an empty one, so that every fault can be done to it. */
@@ -212,6 +214,7 @@ function configFor(host: Host, options: ControlApiOptions, state: ClusterState, 
   const { compute } = host;
   return {
     apiUrl: options.baseUrl(),
+    ...(options.apiCertificate === undefined ? {} : { apiCertificate: options.apiCertificate }),
     cluster: about.name,
     clusterUid: about.uid,
     slot: machine.slot,

@@ -78,6 +78,7 @@ function hostOf(config: AgentConfig): NodeHost {
   return createNodeHost({
     onUncaught: (error) => fail('an error reached the host uncaught', error),
     // Paths between shaped machines are told apart by address, so a machine has one for both ways.
+    ...(config.apiCertificate === undefined ? {} : { trustedCertificates: [config.apiCertificate] }),
     ...(config.shaped === true ? { outgoingHost: config.listen.host } : {}),
   });
 }

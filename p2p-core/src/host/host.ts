@@ -34,6 +34,7 @@ export type HostErrorCode =
   | 'not-found'
   | 'exists'
   | 'permission'
+  | 'untrusted'
   | 'disk-full'
   | 'too-large'
   | 'unsafe-path'
@@ -176,7 +177,8 @@ export interface OutgoingBlock {
 export interface Http {
   /**
    * The fetch of the Web, without redirects being followed to other schemes than http and https. Rejects
-   * with HostError. A body that is not read must be cancelled.
+   * with HostError: `untrusted` if the server has no certificate that this Host trusts for its name. A body that is
+   * not read must be cancelled.
    */
   fetch(url: string, init?: HttpInit): Promise<Response>;
   /** Serves with a fetch-shaped handler; a handler's streaming bodies are streamed. Rejects address-in-use. */
@@ -195,6 +197,14 @@ export interface HttpInit {
 export interface HttpServerOptions {
   /** A longer request body is answered with 413, and never held in memory. @default 1 MiB */
   readonly maxBodyBytes?: number;
+  /** Serves https, and nothing else. @default http */
+  readonly tls?: ServerIdentity;
+}
+
+/** By what a server is known to who trusts its certificate. Both in PEM. */
+export interface ServerIdentity {
+  readonly key: string;
+  readonly certificate: string;
 }
 
 export type HttpHandler = (request: Request, remote: Address) => Response | Promise<Response>;

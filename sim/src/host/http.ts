@@ -51,6 +51,7 @@ export class SimHttp implements Http {
     }
   }
 
+  /** What is simulated cannot be overheard: `tls` changes nothing, and every server is trusted. */
   async serve(local: Address, handler: HttpHandler, options?: HttpServerOptions): Promise<HttpServer> {
     const open = new Set<TcpEndpoint>();
     const listener = await this.#net.listen(local, (connection) => {

@@ -30,6 +30,25 @@ const CODES: Readonly<Record<string, readonly [HostErrorCode, string]>> = {
   ENOSPC: ['disk-full', 'no space left; free some and try again'],
   EDQUOT: ['disk-full', 'the quota is used up; free some space and try again'],
   EFBIG: ['disk-full', 'the file system or a limit takes no file that long'],
+  ...untrusted(
+    'the server shows a certificate of its own that is not among those trusted; check whose it is',
+  )(
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'UNABLE_TO_GET_ISSUER_CERT',
+    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    'CERT_SIGNATURE_FAILURE',
+    'CERT_UNTRUSTED',
+  ),
+  ...untrusted('the certificate of the server is for another name; ask it by the name that it has')(
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+  ),
+  ...untrusted('the certificate of the server is not valid now; check the clock, or have it renewed')(
+    'CERT_HAS_EXPIRED',
+    'CERT_NOT_YET_VALID',
+  ),
+  ERR_SSL_WRONG_VERSION_NUMBER: ['refused', 'the server does not speak TLS there; check scheme and port'],
   ELOOP: ['unsafe-path', 'a symbolic link stands where a file was expected; remove it'],
   EMFILE: ['io', 'too many open files; raise the limit (ulimit -n)'],
   ENFILE: ['io', 'the system has too many open files'],
@@ -37,6 +56,11 @@ const CODES: Readonly<Record<string, readonly [HostErrorCode, string]>> = {
   ERR_STREAM_DESTROYED: ['closed', 'the connection was closed already'],
   EBADF: ['closed', 'it was closed already'],
 };
+
+/** The same of each of some codes. */
+function untrusted(advice: string): (...codes: string[]) => Record<string, readonly [HostErrorCode, string]> {
+  return (...codes) => Object.fromEntries(codes.map((code) => [code, ['untrusted', advice]]));
+}
 
 /** `error` as HostError; one that is none yet gets the code of its errno, or `io`. `doing` begins the sentence. */
 export function hostErrorFrom(error: unknown, doing: string): HostError {

@@ -1,6 +1,7 @@
-/** A fetch-shaped HTTP server over node:http: bounded request bodies, streamed answers, an end to everything. */
+/** A fetch-shaped HTTP server over node:http and node:https: bounded request bodies, streamed answers, an end to everything. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { formatAddress } from '../address.ts';
 import type { Address, HttpHandler, HttpServer, HttpServerOptions } from '../host.ts';
@@ -15,13 +16,23 @@ export async function serveHttp(
   local: Address,
   handler: HttpHandler,
   report: (error: unknown) => void,
-  { maxBodyBytes = DEFAULT_BODY_BYTES }: HttpServerOptions = {},
+  { maxBodyBytes = DEFAULT_BODY_BYTES, tls }: HttpServerOptions = {},
 ): Promise<HttpServer> {
-  const server = createServer((request, response) => {
-    answer(request, response, { handler, report, maxBodyBytes }).catch((error: unknown) => {
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    const serving = { handler, report, maxBodyBytes, scheme: tls === undefined ? 'http' : 'https' };
+    answer(request, response, serving).catch((error: unknown) => {
       report(error);
       response.destroy();
     });
+  };
+  const server =
+    tls === undefined
+      ? createServer(onRequest)
+      : createTlsServer({ key: tls.key, cert: tls.certificate, minVersion: 'TLSv1.3' }, onRequest);
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
   });
   await listening(server, local);
   server.on('error', report);
@@ -31,7 +42,8 @@ export async function serveHttp(
   const close = (): Promise<void> => {
     closed ??= new Promise((resolve) => {
       server.close(() => resolve());
-      server.closeAllConnections();
+      // Those in the middle of a TLS handshake are not the server's connections yet.
+      for (const socket of sockets) socket.destroy();
     });
     return closed;
   };
@@ -42,12 +54,13 @@ interface Serving {
   readonly handler: HttpHandler;
   readonly report: (error: unknown) => void;
   readonly maxBodyBytes: number;
+  readonly scheme: string;
 }
 
 async function answer(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  { handler, report, maxBodyBytes }: Serving,
+  { handler, report, maxBodyBytes, scheme }: Serving,
 ): Promise<void> {
   const gone = new AbortController();
   outgoing.on('close', () => gone.abort());
@@ -58,7 +71,7 @@ async function answer(
   if (body === 'broken') return void outgoing.destroy();
   if (body === 'too-large')
     return sendProblem(outgoing, 413, `a request body has at most ${maxBodyBytes} bytes`);
-  const request = makeRequest(incoming, body, gone.signal);
+  const request = makeRequest(incoming, scheme, body, gone.signal);
   if (request === undefined)
     return sendProblem(outgoing, 400, 'the request line or a header cannot be understood');
   const { remoteAddress, remotePort } = incoming.socket;
@@ -94,6 +107,7 @@ function readBody(
 /** The request as the Web has it; undefined if its method, target or headers are not the Web's. */
 function makeRequest(
   incoming: IncomingMessage,
+  scheme: string,
   body: Uint8Array<ArrayBuffer>,
   signal: AbortSignal,
 ): Request | undefined {
@@ -105,7 +119,7 @@ function makeRequest(
     for (let at = 0; at + 1 < incoming.rawHeaders.length; at += 2)
       headers.append(incoming.rawHeaders[at]!, incoming.rawHeaders[at + 1]!);
     const url = target.startsWith('/')
-      ? `http://${incoming.headers.host ?? own}${target}`
+      ? `${scheme}://${incoming.headers.host ?? own}${target}`
       : new URL(target).href;
     const method = incoming.method ?? 'GET';
     const bodiless = method === 'GET' || method === 'HEAD';

@@ -1,5 +1,6 @@
 /** NodeHost: the Host of a real machine, on Node's sockets, files, threads and fetch. */
 import { availableParallelism } from 'node:os';
+import * as tls from 'node:tls';
 import type { ContentLayout, Host, Http, Payload } from '../host.ts';
 import { PiecePool, ReadBuffers } from './buffers.ts';
 import { type Guard, NodeClock, nodeCompute, nodeRandom } from './clock.ts';
@@ -23,6 +24,12 @@ export interface NodeHostOptions {
    * @default as the system routes
    */
   readonly outgoingHost?: string;
+  /**
+   * Certificates in PEM that servers are trusted by, and no others. Node has one list of them: this sets that of the
+   * whole process, for all its Hosts.
+   * @default those that Node ships
+   */
+  readonly trustedCertificates?: readonly string[];
 }
 
 export interface NodeHost extends Host {
@@ -33,6 +40,8 @@ export interface NodeHost extends Host {
 /** A Host of this machine. It keeps the process alive only by sockets, servers, timers and work under way. */
 export function createNodeHost(options: NodeHostOptions = {}): NodeHost {
   const report = options.onUncaught ?? throwLater;
+  if (options.trustedCertificates !== undefined)
+    tls.setDefaultCACertificates([...options.trustedCertificates]);
   const guard: Guard = (callback) => {
     try {
       callback();
