@@ -33,6 +33,7 @@ const touchesTheWorld = [
   /^control-api\/src\/main\//,
   /^control-api\/src\/stores\/sqlite[a-z-]*\.ts$/,
   /^control-api\/src\/launchers\/process[a-z-]*\.ts$/,
+  /^control-api\/src\/launchers\/docker-engine\.ts$/,
   /^sim\/src\/host\/(real-world|real-world-trap|sim-host|digests)\.ts$/,
   /^lambdas\/src\/[a-z-]+\/handler\.ts$/,
   // Runs on a user's machine, to say what is to be deployed.

@@ -96,7 +96,7 @@ describe('a cluster', () => {
   });
 
   it('is deleted with every machine, and its name is free again', async () => {
-    await createServing({ ephemeral: true });
+    await createServing();
     await world.client(adminToken).deleteCluster({ params });
     await world.until(
       async () => (await world.request('GET', '/v1/clusters/bees', { token: viewerToken })).status === 404,

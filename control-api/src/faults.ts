@@ -47,7 +47,9 @@ export class Faults {
 
   /** What standing commands are derived with. */
   get surroundings(): Surroundings {
-    return this.#surroundings;
+    const { controlApiHosts } = this.#surroundings;
+    const further = this.#components.launcher.apiHosts?.() ?? [];
+    return { ...this.#surroundings, controlApiHosts: [...controlApiHosts, ...further] };
   }
 
   async start(): Promise<void> {
@@ -67,7 +69,7 @@ export class Faults {
   inject(record: ClusterRecord, fault: Fault): Promise<FaultRow> {
     const { clusters, healing, launcher } = this.#components;
     const canPause = launcher.pause !== undefined && launcher.resume !== undefined;
-    const knowsControlApi = this.#surroundings.controlApiHosts.length > 0;
+    const knowsControlApi = this.surroundings.controlApiHosts.length > 0;
     return clusters.transact(record, (state, now) => {
       const reportedTerm = healing.reportedTerm(record);
       return decideInjectFault(state, { fault, canPause, knowsControlApi, reportedTerm }, now);

@@ -95,12 +95,16 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
     if (record === undefined) throw gone(name);
     return record;
   };
-  const allocate = async (count: number, spec: ClusterSpec): Promise<readonly SlotAddresses[]> => {
+  const allocate = async (
+    count: number,
+    spec: ClusterSpec,
+    clusterUid: string,
+  ): Promise<readonly SlotAddresses[]> => {
     const taken = clusters
       .all()
       .flatMap((record) => [...record.slots.values()].map((slot) => slot.addresses));
     try {
-      return await launcher.allocate(count, taken, { ownHosts: spec.network !== undefined });
+      return await launcher.allocate(count, taken, { clusterUid, ownHosts: spec.network !== undefined });
     } catch (error) {
       if (!(error instanceof LaunchError)) throw error;
       throw new ProblemError({ code: 'no-free-address', detail: error.message }, { cause: error });
@@ -133,8 +137,8 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
         const detail = 'this runner keeps no spares: leave spares out of the spec';
         throw new ProblemError({ code: 'bad-request', detail });
       }
-      const addresses = await allocate(slotCount(spec), spec);
       const uid = toHex(host.random.bytes(16));
+      const addresses = await allocate(slotCount(spec), spec, uid);
       const record = await clusters.create(spec.name, uid, decideCreateCluster(spec, uid, addresses, now()));
       return clusterView(record, liveness, now());
     },
@@ -158,7 +162,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
 
     async addNode({ params, body }) {
       const record = find(params.cluster);
-      const [addresses] = await allocate(1, record.about.spec);
+      const [addresses] = await allocate(1, record.about.spec, record.uid);
       const slot = await clusters.transact(record, (state, at) => decideAddNode(state, body, addresses!, at));
       return nodeView(record, slot, liveness, now());
     },

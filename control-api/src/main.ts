@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The control API as a process of its own: SQLite, and machines as processes of this computer.
+ * The control API as a process of its own: SQLite, and machines as processes or containers of this computer.
  *
  * Environment:
  * - SKEP_STATE_DIRECTORY (required): database, tokens, machines. One control API a directory.
@@ -13,7 +13,12 @@
  *   killed, the last orphaned agent of an ephemeral cluster does. Identities are in `owner.json` files below it.
  * - SKEP_SHAPED=1: every cluster is given a network, if only an empty one: each of its nodes then has a loopback
  *   address of its own, and every fault can be done to it.
- * - SKEP_AGENT_PROGRAM: the agent to run, instead of node-agent's own.
+ * - SKEP_RUNNER: `process` (the default) or `docker`.
+ * - SKEP_AGENT_PROGRAM: of processes, the agent to run instead of node-agent's own.
+ * - SKEP_IMAGE: of containers, the image; default skep:VERSION. SKEP_DOCKER_MEMORY (bytes) and SKEP_DOCKER_CPUS: what
+ *   each may use. SKEP_DOCKER_ADDRESSES: range that clusters' networks are taken from, as in 10.64.0.0/10. SKEP_CONTENT:
+ *   files and folders that they may read, separated as in PATH. The control API listens, beside SKEP_LISTEN, at the
+ *   gateway of each cluster's network, unless SKEP_PUBLIC_URL says how it is reached.
  *
  * Prints one line of JSON when it is ready: `url`, `adminTokenFile`, `viewerTokenFile`, `pid`. What goes wrong
  * later is told on stderr. On SIGTERM and SIGINT it deletes the ephemeral clusters, leaves the others running
@@ -22,14 +27,14 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { formatAddress, HostError, type HttpHandler, parseAddress } from '@skep/p2p-core/host';
+import { formatAddress, HostError, parseAddress } from '@skep/p2p-core/host';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { identifyProcess } from '@skep/p2p-core/process-identity';
 import { createControlApi } from './control-api.ts';
-import { ProcessLauncher } from './launchers/process.ts';
+import { EngineError } from './launchers/docker-engine-error.ts';
+import { Listeners } from './main/listeners.ts';
+import { createRunner } from './main/runner.ts';
 import { createPages } from './page/pages.ts';
-import { largestBodyBytes } from './routes.ts';
 import { SqliteStore } from './stores/sqlite.ts';
 
 const { env } = process;
@@ -82,21 +87,21 @@ async function main(): Promise<void> {
   const adminTokenFile = env.SKEP_ADMIN_TOKEN_FILE ?? join(directory, 'admin-token');
   const viewerTokenFile = env.SKEP_VIEWER_TOKEN_FILE ?? join(directory, 'viewer-token');
   const { version } = JSON.parse(readText('../package.json')) as { version: string };
-  const launcher = new ProcessLauncher(
-    { host },
-    {
-      directory: join(directory, 'machines'),
-      agentProgram: env.SKEP_AGENT_PROGRAM ?? fileURLToPath(import.meta.resolve('@skep/node-agent/main')),
-      ...(env.SKEP_EPHEMERAL_ROOT ? { ephemeralRoot: env.SKEP_EPHEMERAL_ROOT } : {}),
-      environment: {
-        PATH: env.PATH,
-        HOME: env.HOME,
-        TMPDIR: env.TMPDIR,
-        LANG: env.LANG,
-        NODE_COMPILE_CACHE: env.NODE_COMPILE_CACHE,
-      },
-    },
-  );
+  let begin: () => void = () => undefined;
+  const begun = new Promise<void>((resolveBegun) => {
+    begin = resolveBegun;
+  });
+  const listeners = new Listeners(host, async (request, remote) => {
+    await begun;
+    return api.handler(request, remote);
+  });
+  const runner = await createRunner(host, {
+    env,
+    stateDirectory: directory,
+    version,
+    serveAt: env.SKEP_PUBLIC_URL ? undefined : (at) => listeners.listenAlsoAt(at),
+  });
+  const { launcher } = runner;
   let baseUrl = env.SKEP_PUBLIC_URL ?? '';
   const api = await createControlApi(
     {
@@ -124,18 +129,10 @@ async function main(): Promise<void> {
   const portFile = join(directory, 'port');
   const isKept = existsSync(portFile) && (await store.list('name/')).length > 0;
   const port = address.port === 0 && isKept ? Number(readFileSync(portFile, 'utf8')) : address.port;
-  let begin: () => void = () => undefined;
-  const begun = new Promise<void>((resolveBegun) => {
-    begin = resolveBegun;
-  });
-  const handler: HttpHandler = async (request, remote) => {
-    await begun;
-    return api.handler(request, remote);
-  };
-  const options = { maxBodyBytes: largestBodyBytes };
-  const server = await host.http.serve({ host: address.host, port }, handler, options);
-  writeWhole(portFile, String(server.local.port));
-  if (baseUrl === '') baseUrl = `http://${formatAddress(server.local)}`;
+  const local = await listeners.listen({ host: address.host, port });
+  writeWhole(portFile, String(local.port));
+  if (baseUrl === '') baseUrl = `http://${formatAddress(local)}`;
+  await runner.start();
   await api.start();
   begin();
 
@@ -146,7 +143,7 @@ async function main(): Promise<void> {
     tell(`ending: ${why}`);
     const left = await api.deleteEphemeralClusters(endPatienceMs);
     await api.stop();
-    await server.close();
+    await listeners.close();
     launcher.close();
     store.close();
     await host.close();
@@ -177,7 +174,7 @@ async function main(): Promise<void> {
 
 function fail(error: unknown): never {
   tell(error instanceof Error ? error.message : String(error));
-  process.exit(error instanceof HostError ? machineFailed : 1);
+  process.exit(error instanceof HostError || error instanceof EngineError ? machineFailed : 1);
 }
 
 process.on('uncaughtException', (error) => fail(error));

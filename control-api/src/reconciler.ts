@@ -257,7 +257,7 @@ export class Reconciler {
 
   async #end(record: ClusterRecord): Promise<void> {
     const { launcher, clusters } = this.#components;
-    if (record.about.spec.ephemeral) await launcher.forget(record.uid);
+    await launcher.forget(record.uid);
     if (!this.#stopped) await clusters.end(record);
   }
 

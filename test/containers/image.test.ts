@@ -39,19 +39,13 @@ describe.skipIf(!isRequired && !hasEngine())('the image (needs a Docker engine)'
   });
 
   it('has the packages that run in it, and neither tests nor tools', () => {
-    expect(shell('ls /skep /skep/node_modules').split(/\s+/)).toEqual([
-      ...[
-        '/skep:',
-        'compiled',
-        'contract',
-        'control-api',
-        'node-agent',
-        'node_modules',
-        'p2p-core',
-        'package.json',
-      ],
-      ...['/skep/node_modules:', '@skep', 'bencode', 'hono', 'uint8-util', 'zod'],
+    expect(shell('ls /skep').split(/\s+/)).toEqual([
+      ...['compiled', 'contract', 'control-api', 'node-agent', 'node_modules', 'p2p-core', 'package.json'],
     ]);
+    const packages = shell('ls /skep/node_modules').split(/\s+/);
+    expect(packages).toEqual(expect.arrayContaining(['bencode', 'dockerode', 'hono', 'zod']));
+    for (const name of ['node', 'vitest', 'typescript', '@biomejs', 'commander', 'cpu-features'])
+      expect(packages).not.toContain(name);
     expect(
       shell('find /skep -name "*.test.ts" -o -name "*compliance*" -o -name .npmrc -o -name vitest'),
     ).toBe('');

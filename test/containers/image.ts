@@ -16,6 +16,10 @@ const root = join(import.meta.dirname, '../..');
 export const baseImage = 'skep-test-base:24';
 /** The product's images are tagged by a hash of what they were built from. */
 const productRepository = 'skep-test';
+const fixtureRepository = 'skep-test-fixture';
+
+/** What stands for an agent in the launcher's tests, in place of the product's. */
+const fixture = 'control-api/src/launchers/fixtures';
 
 /** Of node:24-slim. */
 const npmVersion = '11.21.2';
@@ -47,6 +51,24 @@ export function hasEngine(): boolean {
 export function productImage(): string {
   const image = `${productRepository}:${sourceHash()}`;
   if (!isThere(image)) onlyOne(fileURLToPath(import.meta.url));
+  return image;
+}
+
+/** The name of an image like the product's, whose `agent` is the one that the launchers' tests know how to treat. */
+export function fixtureImage(): string {
+  const product = productImage();
+  const content = readFileSync(join(root, fixture, 'agent.ts'));
+  const image = `${fixtureRepository}:${createHash('sha256').update(`${product}\0`).update(content).digest('hex').slice(0, 16)}`;
+  if (isThere(image)) return image;
+  const dockerfile = [
+    `FROM ${product}`,
+    'COPY --chown=0:0 agent.ts /skep/control-api/src/launchers/fixture.ts',
+    'USER 0',
+    'RUN chmod 755 /skep/control-api/src/launchers/fixture.ts && ln -sf /skep/control-api/src/launchers/fixture.ts /usr/local/bin/agent',
+    'USER 10001:10001',
+  ];
+  const build = ['build', '--quiet', '--file', '-', '--tag', image, join(root, fixture)];
+  run('docker', build, dockerfile.join('\n'));
   return image;
 }
 
@@ -125,9 +147,10 @@ function buildBase(): void {
 }
 
 /** Throws, with all that it printed, if the program fails. */
-function run(program: string, args: readonly string[]): void {
+function run(program: string, args: readonly string[], input = ''): void {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     cwd: root,
+    input,
     encoding: 'utf8',
     maxBuffer: 64_000_000,
   });

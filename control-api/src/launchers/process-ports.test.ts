@@ -47,13 +47,14 @@ it('gives ports again whose slots are no more, but not before who asked could sa
   // One draw gives one order of ports, so the first that are free come again.
   const host = { ...node, clock, random: { ...random, float: () => 0.5 } };
   const launcher = new ProcessLauncher({ host }, { directory: '/nowhere', agentProgram: '/nothing' });
-  const [first] = await launcher.allocate(1, []);
-  const [second] = await launcher.allocate(1, [first!]);
+  const own = { clusterUid: 'c'.repeat(32) };
+  const [first] = await launcher.allocate(1, [], own);
+  const [second] = await launcher.allocate(1, [first!], own);
   expect(second).not.toEqual(first);
   nowMs = 60_000;
-  expect((await launcher.allocate(1, [first!]))[0]).not.toEqual(first);
+  expect((await launcher.allocate(1, [first!], own))[0]).not.toEqual(first);
   nowMs = 120_000;
-  expect(await launcher.allocate(1, [])).toEqual([first]);
+  expect(await launcher.allocate(1, [], own)).toEqual([first]);
   launcher.close();
   await node.close();
 });
@@ -64,7 +65,7 @@ it.skipIf(!isLinux)(
   async () => {
     const host = createNodeHost();
     const launcher = new ProcessLauncher({ host }, { directory: '/nowhere', agentProgram: '/nothing' });
-    const own = { ownHosts: true };
+    const own = { clusterUid: 'c'.repeat(32), ownHosts: true };
     const given = (await Promise.all([1, 2, 3].map(() => launcher.allocate(3, [], own)))).flat();
     expect(new Set(given.map(({ listen }) => listen.host)).size).toBe(9);
     for (const { listen } of given) expect(listen.host).toMatch(/^127\.77\./);

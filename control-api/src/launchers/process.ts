@@ -93,7 +93,7 @@ export class ProcessLauncher implements Launcher {
   allocate(
     count: number,
     taken: readonly SlotAddresses[],
-    { ownHosts = false }: { ownHosts?: boolean } = {},
+    { ownHosts = false }: { clusterUid: string; ownHosts?: boolean },
   ): Promise<readonly SlotAddresses[]> {
     return this.#addresses.allocate(count, taken, ownHosts);
   }

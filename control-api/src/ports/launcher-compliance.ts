@@ -48,7 +48,7 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
     const ref = (attempt = 1, slot = 'peer-1'): MachineRef =>
       machineRef(world.compute, { clusterUid, slot, generation: 1, attempt });
     async function request(machine = ref(), behaviour: Behaviour = 'lives'): Promise<LaunchRequest> {
-      const [addresses] = await launcher.allocate(1, []);
+      const [addresses] = await launcher.allocate(1, [], { clusterUid });
       const { slot, generation, attempt } = machine;
       const config: LaunchRequest['config'] = {
         apiUrl: 'http://127.0.0.1:1',
@@ -72,8 +72,8 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
     const names = async (from = launcher) => (await from.list(clusterUid)).map((machine) => machine.name);
 
     promise('allocates distinct addresses, none of those taken', async () => {
-      const first = await launcher.allocate(5, []);
-      const all = [...first, ...(await launcher.allocate(5, first))];
+      const first = await launcher.allocate(5, [], { clusterUid });
+      const all = [...first, ...(await launcher.allocate(5, first, { clusterUid }))];
       const texts = all.flatMap(({ listen, ringPort, healthPort }) =>
         [listen.port, ringPort, healthPort].map((port) => `${listen.host} ${port}`),
       );
@@ -135,8 +135,9 @@ export function describeLauncher(name: string, make: () => Promise<LauncherWorld
 
     promise('gives each slot a host of its own where that is asked for', async () => {
       if (world.ownHosts === false) return;
-      const first = await launcher.allocate(3, [], { ownHosts: true });
-      const all = [...first, ...(await launcher.allocate(3, first, { ownHosts: true }))];
+      const own = { clusterUid, ownHosts: true };
+      const first = await launcher.allocate(3, [], own);
+      const all = [...first, ...(await launcher.allocate(3, first, own))];
       expect(new Set(all.map(({ listen }) => listen.host)).size).toBe(6);
     });
 

@@ -74,13 +74,13 @@ export interface Launcher {
   /** The machines' world has the network that a cluster's spec asks for: nodes need not shape their own. */
   readonly modelsNetwork?: boolean;
   /**
-   * Addresses for `count` new slots: free now, distinct, and none of those `taken`; with `ownHosts` each with an IP
-   * address that no other slot has. Rejects no-free-address.
+   * Addresses for `count` new slots of a cluster: free now, distinct, and none of those `taken`; with `ownHosts` each
+   * with an IP address that no other slot has. Rejects no-free-address.
    */
   allocate(
     count: number,
     taken: readonly SlotAddresses[],
-    options?: { ownHosts?: boolean },
+    options: { clusterUid: string; ownHosts?: boolean },
   ): Promise<readonly SlotAddresses[]>;
   /**
    * Makes the machine of a token, or finds the one there is; if that one has exited already, its exit is told
@@ -118,6 +118,8 @@ export interface Launcher {
   watch(onExit: (exit: MachineExit) => void): () => void;
   /** The last `tailBytes` of what the machine printed; empty if nothing is known of it. */
   logs(machine: MachineRef, tailBytes: number): Promise<string>;
+  /** Where machines reach the control API now, beside the address of its public URL. */
+  apiHosts?(): readonly string[];
   /** Removes whatever is kept of a cluster whose machines are all stopped. Harmless if nothing is. */
   forget(clusterUid: string): Promise<void>;
 }

@@ -93,7 +93,7 @@ export function plantIn(world: ClusterWorld, planted: Planted): Plant {
 function launcherWith(launcher: Launcher, replaced: Partial<Launcher>): Launcher {
   const { pause, resume, assign } = launcher;
   return {
-    allocate: (count, taken) => launcher.allocate(count, taken),
+    allocate: (count, taken, options) => launcher.allocate(count, taken, options),
     launch: (request) => launcher.launch(request),
     stop: (machine, options) => launcher.stop(machine, options),
     kill: (machine, options) => launcher.kill(machine, options),

@@ -1,0 +1,295 @@
+/**
+ * What the docker launcher asks of an Engine, in its terms: answers instead of status codes, and no more of the
+ * Engine's API than is needed. The only file here that speaks to it.
+ */
+import Dockerode from 'dockerode';
+import { type ArchiveEntry, archiveOf } from './docker-archive.ts';
+import { EngineError } from './docker-engine-error.ts';
+import type { Labels } from './docker-naming.ts';
+
+export interface EngineContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly labels: Labels;
+  readonly state: ContainerState;
+}
+
+/** `created` was never started. */
+export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
+
+export interface ContainerDetails extends EngineContainer {
+  readonly exitCode: number;
+  /** The kernel ended it because it reached its limit of memory. */
+  readonly outOfMemory: boolean;
+  readonly memoryBytes: number;
+}
+
+/** A container's end. */
+export interface ContainerDeath {
+  readonly id: string;
+  readonly labels: Labels;
+}
+
+export interface EngineNetwork {
+  readonly id: string;
+  readonly name: string;
+  readonly labels: Labels;
+  /** IPv4 ranges, as in 10.64.4.0/22. */
+  readonly subnets: readonly string[];
+}
+
+const isLiving: readonly ContainerState[] = ['running', 'paused', 'restarting'];
+
+export function isAlive(state: ContainerState): boolean {
+  return isLiving.includes(state);
+}
+
+/** Rejects with EngineError unless a method says otherwise. */
+export class DockerEngine {
+  readonly #docker: Dockerode;
+
+  /** At DOCKER_HOST, or this computer's own socket; `socketPath` names another. */
+  constructor(options: { socketPath?: string } = {}) {
+    this.#docker = new Dockerode(options);
+  }
+
+  /** Whether it answers and has the image. */
+  async hasImage(image: string): Promise<boolean> {
+    return (await this.#unless([404], this.#docker.getImage(image).inspect())) !== undefined;
+  }
+
+  // ---- containers
+
+  /** Its id; undefined if there is one of this name. */
+  async create(name: string, spec: Dockerode.ContainerCreateOptions): Promise<string | undefined> {
+    const made = await this.#unless([409], this.#docker.createContainer({ ...spec, name }));
+    return made?.id;
+  }
+
+  /** Undefined if there is none of this name or id. */
+  async find(nameOrId: string): Promise<ContainerDetails | undefined> {
+    const found = await this.#unless([404], this.#docker.getContainer(nameOrId).inspect());
+    if (found === undefined) return undefined;
+    return {
+      id: found.Id,
+      name: found.Name.replace(/^\//, ''),
+      labels: found.Config.Labels,
+      state: found.State.Status as ContainerState,
+      exitCode: found.State.ExitCode,
+      outOfMemory: found.State.OOMKilled,
+      memoryBytes: found.HostConfig.Memory ?? 0,
+    };
+  }
+
+  /** Those that have all of these labels; the dead too. */
+  async containers(having: Labels): Promise<EngineContainer[]> {
+    const filters = { label: labelFilter(having) };
+    const found = await this.#asked(this.#docker.listContainers({ all: true, filters }));
+    return found.map(({ Id, Names, Labels, State }) => ({
+      id: Id,
+      name: Names[0]?.replace(/^\//, '') ?? '',
+      labels: Labels,
+      state: State as ContainerState,
+    }));
+  }
+
+  /** Harmless if it runs. */
+  async start(id: string): Promise<void> {
+    await this.#unless([304], this.#docker.getContainer(id).start());
+  }
+
+  /** Tells it to end, waits so long, ends it. Harmless if it has ended, or there is none. */
+  async stop(id: string, graceMs: number): Promise<void> {
+    const seconds = Math.ceil(graceMs / 1000);
+    await this.#unless([304, 404], this.#docker.getContainer(id).stop({ t: seconds }));
+  }
+
+  async restart(id: string, graceMs: number): Promise<void> {
+    await this.#asked(this.#docker.getContainer(id).restart({ t: Math.ceil(graceMs / 1000) }));
+  }
+
+  /** Ends it at once. Harmless if it does not run, or there is none. */
+  async kill(id: string): Promise<void> {
+    await this.#unless([404, 409], this.#docker.getContainer(id).kill({ signal: 'SIGKILL' }));
+  }
+
+  /** Harmless if it does not run, stands still already, or there is none. */
+  async pause(id: string): Promise<void> {
+    await this.#unless([404, 409], this.#docker.getContainer(id).pause());
+  }
+
+  /** Harmless if it does not stand still, or there is none. */
+  async resume(id: string): Promise<void> {
+    await this.#unless([404, 409, 500], this.#docker.getContainer(id).unpause());
+  }
+
+  /** Without `force` one that lives is left alone. Harmless if there is none. */
+  async remove(id: string, { force = false }: { force?: boolean } = {}): Promise<void> {
+    await this.#unless([404, 409], this.#docker.getContainer(id).remove({ force, v: true }));
+  }
+
+  /** Puts files into a directory that the container may write. */
+  async putFiles(id: string, directory: string, entries: readonly ArchiveEntry[]): Promise<void> {
+    const archive = Buffer.from(archiveOf(entries));
+    await this.#asked(this.#docker.getContainer(id).putArchive(archive, { path: directory }));
+  }
+
+  /** The last `tailBytes` of its output, standard output and error as they came. Empty if there is none. */
+  async logs(nameOrId: string, tailBytes: number): Promise<string> {
+    const asked = { stdout: true, stderr: true, follow: false, tail: tailBytes } as const;
+    const frames = await this.#unless([404], this.#docker.getContainer(nameOrId).logs(asked));
+    return frames === undefined ? '' : tailOf(frames, tailBytes);
+  }
+
+  // ---- networks and volumes
+
+  async networks(having: Labels = {}): Promise<EngineNetwork[]> {
+    const filters = { label: labelFilter(having) };
+    const found = await this.#asked(this.#docker.listNetworks({ filters }));
+    return found.map(({ Id, Name, Labels, IPAM }) => ({
+      id: Id,
+      name: Name,
+      labels: Labels ?? {},
+      subnets: (IPAM?.Config ?? []).flatMap(({ Subnet }) =>
+        Subnet === undefined || Subnet.includes(':') ? [] : [Subnet],
+      ),
+    }));
+  }
+
+  /** Harmless if there is one of this name. */
+  async createNetwork(spec: Dockerode.NetworkCreateOptions): Promise<void> {
+    await this.#unless([409], this.#docker.createNetwork({ ...spec, CheckDuplicate: true }));
+  }
+
+  /** Harmless if there is none. */
+  async removeNetwork(id: string): Promise<void> {
+    await this.#unless([404], this.#docker.getNetwork(id).remove());
+  }
+
+  /** Harmless if the container is not on it. */
+  async disconnect(networkId: string, containerId: string): Promise<void> {
+    const asked = this.#docker.getNetwork(networkId).disconnect({ Container: containerId, Force: true });
+    await this.#unless([404, 500], asked);
+  }
+
+  async connect(networkId: string, containerId: string, address: string): Promise<void> {
+    const EndpointConfig = { IPAMConfig: { IPv4Address: address } };
+    await this.#asked(this.#docker.getNetwork(networkId).connect({ Container: containerId, EndpointConfig }));
+  }
+
+  /** Harmless if it is there. */
+  async createVolume(name: string, having: Labels): Promise<void> {
+    await this.#asked(this.#docker.createVolume({ Name: name, Labels: { ...having } }));
+  }
+
+  /** Names. */
+  async volumes(having: Labels): Promise<string[]> {
+    const asked = { filters: JSON.stringify({ label: labelFilter(having) }) };
+    // Its types know listVolumes with callbacks only, and take a filter for what it is before it is text.
+    const list = this.#docker.listVolumes.bind(this.#docker) as (
+      options: typeof asked,
+    ) => Promise<{ Volumes: { Name: string }[] | null }>;
+    const { Volumes } = await this.#asked(list(asked));
+    return (Volumes ?? []).map(({ Name }) => Name);
+  }
+
+  /** Harmless if there is none. */
+  async removeVolume(name: string): Promise<void> {
+    await this.#unless([404], this.#docker.getVolume(name).remove());
+  }
+
+  // ---- events
+
+  /**
+   * Tells of deaths of containers with these labels from `sinceMs` (of the wall clock) on. Resolves once the Engine
+   * tells, with what ends that; `onEnd` is called when it stops to by itself.
+   */
+  async deaths(
+    having: Labels,
+    sinceMs: number,
+    onDeath: (death: ContainerDeath) => void,
+    onEnd: () => void,
+  ): Promise<() => void> {
+    const filters = { type: ['container'], event: ['die'], label: labelFilter(having) };
+    const stream = await this.#asked(
+      this.#docker.getEvents({ since: Math.floor(sinceMs / 1000), filters } as Dockerode.GetEventsOptions),
+    );
+    let rest = '';
+    stream.setEncoding('utf8');
+    stream.on('data', (chunk: string) => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        if (line.trim() === '') continue;
+        const { id, Actor } = JSON.parse(line) as { id: string; Actor: { Attributes: Labels } };
+        onDeath({ id, labels: Actor.Attributes });
+      }
+    });
+    let ended = false;
+    const end = () => {
+      if (!ended) onEnd();
+      ended = true;
+    };
+    stream.on('error', end).on('end', end).on('close', end);
+    return () => {
+      ended = true;
+      (stream as unknown as { destroy(): void }).destroy();
+    };
+  }
+
+  async #asked<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      throw engineError(error);
+    }
+  }
+
+  /** Undefined if the Engine answers with one of these instead. */
+  async #unless<T>(statuses: readonly number[], answer: Promise<T>): Promise<T | undefined> {
+    try {
+      return await answer;
+    } catch (error) {
+      const failure = engineError(error);
+      if (failure.status !== undefined && statuses.includes(failure.status)) return undefined;
+      throw failure;
+    }
+  }
+}
+
+function labelFilter(having: Labels): string[] {
+  return Object.entries(having).map(([name, value]) => `${name}=${value}`);
+}
+
+function engineError(error: unknown): EngineError {
+  const { statusCode, json, message } = error as {
+    statusCode?: number;
+    json?: { message?: string };
+    message?: string;
+  };
+  if (statusCode === undefined) {
+    return new EngineError(
+      `the Docker engine does not answer (${message ?? String(error)}): see that it runs and that you may use it, as with \`docker version\``,
+      undefined,
+      { cause: error },
+    );
+  }
+  return new EngineError(`the Docker engine refused: ${json?.message ?? message}`, statusCode, {
+    cause: error,
+  });
+}
+
+const frameHeaderBytes = 8;
+
+/** The Engine sends output in frames, each with a header that says which stream it is and how long. */
+function tailOf(frames: Uint8Array, tailBytes: number): string {
+  const view = new DataView(frames.buffer, frames.byteOffset, frames.byteLength);
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at + frameHeaderBytes <= frames.length; ) {
+    const length = view.getUint32(at + 4);
+    parts.push(frames.subarray(at + frameHeaderBytes, at + frameHeaderBytes + length));
+    at += frameHeaderBytes + length;
+  }
+  const whole = Buffer.concat(parts);
+  return new TextDecoder().decode(whole.subarray(Math.max(0, whole.length - tailBytes)));
+}

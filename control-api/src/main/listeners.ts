@@ -1,0 +1,59 @@
+/**
+ * Where the control API is heard: at one address and, as networks of containers come and go, at that of this
+ * computer in each of them, on the same port.
+ */
+import {
+  type Address,
+  formatAddress,
+  type Host,
+  type HttpHandler,
+  type HttpServer,
+} from '@skep/p2p-core/host';
+import { largestBodyBytes } from '../routes.ts';
+
+const everywhere = new Set(['0.0.0.0', '::']);
+
+export class Listeners {
+  readonly #host: Host;
+  readonly #handler: HttpHandler;
+  readonly #servers = new Set<HttpServer>();
+  #main: Address | undefined;
+
+  constructor(host: Host, handler: HttpHandler) {
+    this.#host = host;
+    this.#handler = handler;
+  }
+
+  /** Gives the address with the port that it got. Rejects HostError. */
+  async listen(address: Address): Promise<Address> {
+    const { local } = await this.#serve(address);
+    this.#main = local;
+    return local;
+  }
+
+  /** Listens at a further address of this computer too. Rejects HostError. */
+  async listenAlsoAt(host: string): Promise<{ url: string; close(): Promise<void> }> {
+    if (this.#main === undefined) throw new Error('the control API does not listen yet');
+    const address = { host, port: this.#main.port };
+    const url = `http://${formatAddress(address)}`;
+    if (everywhere.has(this.#main.host)) return { url, close: async () => undefined };
+    const server = await this.#serve(address);
+    return {
+      url,
+      close: async () => {
+        this.#servers.delete(server);
+        await server.close();
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#servers].map((server) => server.close()));
+  }
+
+  async #serve(address: Address): Promise<HttpServer> {
+    const server = await this.#host.http.serve(address, this.#handler, { maxBodyBytes: largestBodyBytes });
+    this.#servers.add(server);
+    return server;
+  }
+}

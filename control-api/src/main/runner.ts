@@ -1,0 +1,102 @@
+/** Which runner the control API's machines live in, made of what the environment says. */
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { toHex } from '@skep/p2p-core/bytes';
+import type { Host } from '@skep/p2p-core/host';
+import type { DockerLauncherOptions } from '../launchers/docker.ts';
+import { ProcessLauncher } from '../launchers/process.ts';
+import type { Launcher } from '../ports/launcher.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Runner {
+  readonly launcher: Launcher & { close(): void };
+  /** To be called once the control API listens, before it begins. Rejects with a sentence that says what is missing. */
+  start(): Promise<void>;
+}
+
+export interface RunnerOptions {
+  readonly env: Environment;
+  readonly stateDirectory: string;
+  readonly version: string;
+  /** Missing where machines reach the control API by a URL that was given. */
+  readonly serveAt: DockerLauncherOptions['serveAt'];
+}
+
+/** As SKEP_RUNNER says. Rejects if what the environment says makes no sense. */
+export async function createRunner(host: Host, options: RunnerOptions): Promise<Runner> {
+  const runner = options.env.SKEP_RUNNER ?? 'process';
+  if (runner === 'process') return processRunner(host, options);
+  if (runner === 'docker') return dockerRunner(host, options);
+  throw new Error(`SKEP_RUNNER is ${runner}: give process or docker`);
+}
+
+function processRunner(host: Host, { env, stateDirectory }: RunnerOptions): Runner {
+  const launcher = new ProcessLauncher(
+    { host },
+    {
+      directory: join(stateDirectory, 'machines'),
+      agentProgram: env.SKEP_AGENT_PROGRAM ?? fileURLToPath(import.meta.resolve('@skep/node-agent/main')),
+      ...(env.SKEP_EPHEMERAL_ROOT ? { ephemeralRoot: env.SKEP_EPHEMERAL_ROOT } : {}),
+      environment: {
+        PATH: env.PATH,
+        HOME: env.HOME,
+        TMPDIR: env.TMPDIR,
+        LANG: env.LANG,
+        NODE_COMPILE_CACHE: env.NODE_COMPILE_CACHE,
+      },
+    },
+  );
+  return { launcher, start: async () => undefined };
+}
+
+async function dockerRunner(host: Host, options: RunnerOptions): Promise<Runner> {
+  const { env, stateDirectory, version, serveAt } = options;
+  const [{ DockerLauncher }, { DockerEngine }] = await Promise.all([
+    import('../launchers/docker.ts'),
+    import('../launchers/docker-engine.ts'),
+  ]);
+  const launcher = new DockerLauncher(
+    { host, engine: new DockerEngine() },
+    {
+      owner: ownerIn(stateDirectory, host),
+      image: env.SKEP_IMAGE ?? `skep:${version}`,
+      limits: {
+        memoryBytes: numberIn(env, 'SKEP_DOCKER_MEMORY', 6 * 1024 ** 2, 'bytes, as in 536870912'),
+        cpus: numberIn(env, 'SKEP_DOCKER_CPUS', 0.01, 'processor cores, as in 0.5'),
+      },
+      content: (env.SKEP_CONTENT ?? '').split(delimiter).filter((path) => path !== ''),
+      ...(env.SKEP_DOCKER_ADDRESSES === undefined ? {} : { addressRange: env.SKEP_DOCKER_ADDRESSES }),
+      ownRanges,
+      ...(serveAt === undefined ? {} : { serveAt }),
+    },
+  );
+  return { launcher, start: () => launcher.start() };
+}
+
+/** IPv4 networks that this computer is in. */
+function ownRanges(): string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) =>
+    (addresses ?? []).flatMap(({ family, cidr }) => (family === 'IPv4' && cidr !== null ? [cidr] : [])),
+  );
+}
+
+/** What this control API's containers are known by. */
+function ownerIn(directory: string, host: Host): string {
+  const path = join(directory, 'docker-owner');
+  if (!existsSync(path)) {
+    writeFileSync(`${path}.new`, toHex(host.random.bytes(8)));
+    renameSync(`${path}.new`, path);
+  }
+  return readFileSync(path, 'utf8').trim();
+}
+
+function numberIn(env: Environment, name: string, least: number, what: string): number | undefined {
+  const text = env[name];
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!(value >= least)) throw new Error(`${name} is ${text}: give a number of ${what}, at least ${least}`);
+  return value;
+}
