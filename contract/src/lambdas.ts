@@ -110,10 +110,13 @@ export const SlotStatus = z.object({
 
 export const StandUpAnswer = z.object({
   cluster: ClusterName,
-  uid: ClusterUid,
+  /** Missing while the control API has not created it. */
+  uid: ClusterUid.optional(),
   /** Whether all nodes serve. */
   complete: z.boolean(),
   slots: z.array(SlotStatus),
+  /** Why there are no slots yet. */
+  message: z.string().optional(),
 });
 export const LaunchAnswer = z.object({ outcomes: z.array(LaunchOutcome) });
 export const ListedInstance = z.object({

@@ -7,7 +7,7 @@
 import { NodeSubnet, Role } from '@skep/contract';
 import * as z from 'zod';
 
-const text = z.string().min(1);
+const text = z.string({ error: 'must be set' }).min(1, 'must be set');
 const json = <T extends z.ZodType>(schema: T) =>
   text
     .transform((value, context) => {
@@ -46,11 +46,13 @@ export const DeployEnvironment = z.object({
 });
 export const TeardownEnvironment = z.object({ ...deployment, ...table });
 export const RunTestsEnvironment = z.object({ ...table });
-export const ReapEnvironment = z.object({ ...deployment, ...expiry, ...stack });
+/** Without a name: of all deployments in the region. */
+export const ReapEnvironment = z.object({ SKEP_CLUSTER: text.optional(), ...expiry });
 export const BuildEnvironment = z.object({
-  /** Name of the CodeBuild project, and of the ECR repository. */
+  /** Name of the CodeBuild project. */
   SKEP_PROJECT: text,
-  SKEP_REPOSITORY: text,
+  /** URI of the ECR repository: `registry/name`. */
+  SKEP_REPOSITORY: text.regex(/^[^/]+\/.+$/, 'is no URI of a repository: registry/name'),
 });
 
 /** Throws an Error that names every variable that is missing or wrong. */

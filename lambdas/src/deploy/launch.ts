@@ -181,7 +181,7 @@ export class Launches {
       }
       // Whoever else may be at it stays allowed for as long as it was.
       const othersUntilMs = row?.state === 'launching' ? row.untilMs : never;
-      const frozen = row?.frozen ?? wanted;
+      const frozen = row?.state === 'launching' ? row.frozen : wanted;
       const version = agreed?.version ?? 0;
       const launching = { state: 'launching', untilMs: Math.max(othersUntilMs, untilMs), frozen } as const;
       if (await agreements.allow(machine, version, launching)) {
@@ -257,9 +257,7 @@ export class Launches {
     const nowMs = clock.wallTime();
     const untilMs = Math.max(othersUntilMs, inDoubt ? nowMs : never);
     const isCertain = nowMs >= untilMs + marginMs;
-    const row: LaunchRow = isCertain
-      ? { state: 'not-made', frozen }
-      : { state: 'launching', untilMs, frozen };
+    const row: LaunchRow = isCertain ? { state: 'not-made' } : { state: 'launching', untilMs, frozen };
     // Where somebody has joined or ended it since, what they wrote holds.
     const isLast = await agreements.change(tableKeys.launch(machine), version, row);
     return isCertain && isLast;
@@ -275,7 +273,7 @@ export class Launches {
       const isWanted = row?.state === 'launching' || row?.state === 'launched' || row?.state === 'not-made';
       const untilMs = row !== undefined && 'untilMs' in row ? row.untilMs : clock.wallTime();
       const next: LaunchRow = isWanted
-        ? { state: 'launched', untilMs, frozen: row.frozen, instanceId }
+        ? { state: 'launched', untilMs, instanceId }
         : { state: 'ending', untilMs, instanceId };
       const isWritten = row !== undefined && 'instanceId' in row && row.instanceId === instanceId;
       if (isWritten || (await agreements.change(tableKeys.launch(machine), agreed?.version ?? 0, next))) {

@@ -40,7 +40,7 @@ const meanings: Readonly<Record<string, Refusal>> = {
   Unavailable: 'unknown',
 };
 
-/** `httpStatus` is missing where no answer came. Pure. */
-export function meaningOf(code: string, httpStatus: number | undefined): Refusal {
-  return meanings[code] ?? (httpStatus !== undefined && httpStatus < 500 ? 'refused' : 'unknown');
+/** `httpStatus` is missing where no answer came. Only what EC2 blames on the call is certain not to be carried out. Pure. */
+export function meaningOf(code: string, httpStatus = 0): Refusal {
+  return meanings[code] ?? (httpStatus >= 400 && httpStatus < 500 ? 'refused' : 'unknown');
 }

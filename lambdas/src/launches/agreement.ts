@@ -34,9 +34,9 @@ const instanceId = z.string();
 
 export const LaunchRow = z.discriminatedUnion('state', [
   z.object({ state: z.literal('launching'), untilMs, frozen: FrozenParameters }),
-  z.object({ state: z.literal('launched'), untilMs, frozen: FrozenParameters, instanceId }),
-  /** Refused for certain: there is no instance, and no call under way. */
-  z.object({ state: z.literal('not-made'), frozen: FrozenParameters }),
+  z.object({ state: z.literal('launched'), untilMs, instanceId }),
+  /** Refused for certain: there is no instance, and no call under way, so that nothing is frozen. */
+  z.object({ state: z.literal('not-made') }),
   z.object({ state: z.literal('called-off') }),
   z.object({ state: z.literal('ending'), untilMs, instanceId: instanceId.optional() }),
   z.object({ state: z.literal('gone'), instanceId: instanceId.optional() }),

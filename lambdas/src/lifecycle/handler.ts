@@ -1,0 +1,16 @@
+/** The function `lifecycle`, which CloudFormation calls: see lifecycle.ts. */
+import { LambdaClient } from '@aws-sdk/client-lambda';
+import { AwsFunctions } from '@skep/control-api/launchers/aws-functions';
+import { createNodeHost } from '@skep/p2p-core/host/node';
+import { type LambdaContext, readRequest } from '../lambda.ts';
+import { LifecycleEvent, serveLifecycle } from './lifecycle.ts';
+
+/** Kept of the function's time: a call's way back, and telling CloudFormation, with what that takes to be repeated. */
+const keptMs = 45_000;
+
+export async function handler(event: unknown, context: LambdaContext): Promise<void> {
+  const { clock, random, http } = createNodeHost();
+  const functions = new AwsFunctions({ lambda: new LambdaClient() });
+  const withinMs = Math.max(0, context.getRemainingTimeInMillis() - keptMs);
+  await serveLifecycle({ clock, random, http, functions }, readRequest(LifecycleEvent, event), withinMs);
+}
