@@ -93,7 +93,7 @@ export class Cluster extends Construct {
     const { repository } = this.imageBuilder;
     const build = this.functions.get('build');
     build.addEnvironment('SKEP_PROJECT', this.imageBuilder.project.projectName);
-    build.addEnvironment('SKEP_REPOSITORY', repository.repositoryName);
+    build.addEnvironment('SKEP_REPOSITORY', repository.repositoryUri);
     this.imageBuilder.grantBuild(build);
     this.image = this.#buildImage();
 

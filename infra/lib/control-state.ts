@@ -100,6 +100,18 @@ export class ControlState extends Construct {
     acknowledgeWildcard(grantee, objects, 'Bundles are named by their runs, of which any number may come.');
   }
 
+  /** Reading the rows of clusters, and none of their events. */
+  grantReadingClusters(grantee: iam.IGrantable): void {
+    grantee.grantPrincipal.addToPrincipalPolicy(
+      new iam.PolicyStatement({
+        sid: 'ReadClusters',
+        actions: ['dynamodb:Query'],
+        resources: [this.table.tableArn],
+        conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['cluster/*'] } },
+      }),
+    );
+  }
+
   #secret(id: string, key: string, description: string): secretsmanager.Secret {
     const secret = new secretsmanager.Secret(this, id, {
       description,

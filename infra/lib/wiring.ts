@@ -45,6 +45,8 @@ export function connectFunctions({ functions, fleet, controlPlane, ...deployment
   });
   fleet.grantLaunch(deploy);
   state.grantRows(deploy, ['order/', 'launch/', 'closed/']);
+  // To wait until all nodes of a cluster that is stood up serve.
+  state.grantReadingClusters(deploy);
 
   const teardown = functions.get('teardown');
   tell(teardown, { ...named, ...rows });
