@@ -160,9 +160,10 @@ export const Command = z
       kind: z.literal('hold-torrent'),
       infoHash: InfoHash,
       magnet: z.string(),
-      /** With these it seeds: the .torrent in base64, and the directory that the content lies in. */
+      /** With the .torrent, in base64, it seeds: content that lies in this directory, or that it first fetches from the web. */
       metainfo: z.base64().optional(),
       contentRoot: z.string().optional(),
+      contentUrl: z.string().optional(),
     }),
     Endure,
     /**

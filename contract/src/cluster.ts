@@ -173,12 +173,22 @@ export const NewNode = z
   .meta({ id: 'NewNode' });
 export type NewNode = z.infer<typeof NewNode>;
 
-/** A torrent to spread: seeds hold the content at a path of their own machine, leeches get the magnet link. */
+/** Where a seed has its content: at a path of its own machine, or at a web address that it fetches it from first. */
+export const Seed = z
+  .union([
+    z.strictObject({ slot: SlotName, contentRoot: z.string().min(1).max(4096) }),
+    /** For torrents of one file. It may hold a signature: it is told to that machine alone. */
+    z.strictObject({ slot: SlotName, contentUrl: z.url({ protocol: /^https?$/ }).max(4096) }),
+  ])
+  .meta({ id: 'Seed' });
+export type Seed = z.infer<typeof Seed>;
+
+/** A torrent to spread: seeds hold the content, leeches get the magnet link. */
 export const NewTorrent = z
   .strictObject({
     /** The .torrent file, in base64. */
     metainfo: z.base64().max(14_000_000),
-    seeds: z.array(z.strictObject({ slot: SlotName, contentRoot: z.string().min(1).max(4096) })).min(1),
+    seeds: z.array(Seed).min(1),
     /** `all`: every peer slot that is no seed, those added later too. */
     leeches: z.union([z.literal('all'), z.array(SlotName)]).default('all'),
   })

@@ -250,6 +250,12 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
       const record = find(params.cluster);
       const metainfo = readMetainfo(host, body.metainfo);
       const { info, trackers } = metainfo;
+      if (info.files.length > 1 && body.seeds.some((seed) => 'contentUrl' in seed)) {
+        throw new ProblemError({
+          code: 'bad-request',
+          detail: `${info.name} has several files: only a torrent of one file can be fetched from a contentUrl`,
+        });
+      }
       const row: TorrentRow = {
         infoHash: toHex(info.infoHash),
         name: info.name,

@@ -177,8 +177,10 @@ describe('nodes', () => {
 });
 
 describe('torrents', () => {
-  const metainfo = () => {
-    const info = { length: 5, name: 'x', 'piece length': 16_384, pieces: new Uint8Array(20) };
+  const oneFile = { length: 5 };
+  const twoFiles = ['a', 'b'].map((name) => ({ length: 5, path: [name] }));
+  const metainfo = (content: object = oneFile) => {
+    const info = { ...content, name: 'x', 'piece length': 16_384, pieces: new Uint8Array(20) };
     const parsed = parseInfo(world.host.compute, encodeBencode(info));
     return Buffer.from(encodeMetainfo({ info: parsed, trackers: [], nodes: [] })).toString('base64');
   };
@@ -212,6 +214,25 @@ describe('torrents', () => {
       admin.removeTorrent({ params: { ...params, infoHash: torrent.infoHash } }),
     ).rejects.toMatchObject({ status: 404 });
     expect(await admin.listTorrents({ params })).toEqual([]);
+  });
+
+  it('are fetched first by a seed that is given a web address, which nobody else is told', async () => {
+    await create();
+    const admin = world.client(adminToken);
+    const contentUrl = 'https://bucket.example/x?signature=s3cret';
+    const body = { metainfo: metainfo(), seeds: [{ slot: 'peer-1' as const, contentUrl }] };
+    await admin.addTorrent({ params, body });
+    const seed = await world.agent('peer-1');
+    await seed.join();
+    expect((await seed.report()).commands).toContainEqual(
+      expect.objectContaining({ metainfo: metainfo(), contentUrl }),
+    );
+    const told = [await admin.listTorrents({ params }), await admin.listEvents({ params, query: {} })];
+    expect(JSON.stringify(told)).not.toContain('s3cret');
+    const several = { metainfo: metainfo({ files: twoFiles }), seeds: body.seeds };
+    await expect(admin.addTorrent({ params, body: several })).rejects.toMatchObject({
+      problem: { code: 'bad-request', detail: expect.stringContaining('several files') },
+    });
   });
 
   it('are refused when they are none, or name no peer', async () => {

@@ -263,6 +263,7 @@ class Machine implements Agent {
     await this.#selfTest.close();
     if (missed) await this.#ring?.leave();
     await this.#ring?.close();
+    this.#holdings.close();
     await this.#node.close();
     if (missed) await this.#link.farewell(farewellMs);
     else await this.#link.close();

@@ -142,7 +142,8 @@ function holdTorrent(torrent: TorrentRow, slot: string): Command | undefined {
   const { infoHash, magnet, metainfo } = torrent;
   const seed = torrent.seeds.find((candidate) => candidate.slot === slot);
   if (seed !== undefined) {
-    return { kind: 'hold-torrent', infoHash, magnet, metainfo, contentRoot: seed.contentRoot };
+    const { slot: _, ...content } = seed;
+    return { kind: 'hold-torrent', infoHash, magnet, metainfo, ...content };
   }
   if (torrent.leeches === 'all' || torrent.leeches.includes(slot)) {
     return { kind: 'hold-torrent', infoHash, magnet };

@@ -7,6 +7,7 @@ import type {
   RedeploymentView,
   RingConfiguration,
   Role,
+  Seed,
   SelfTestResult,
 } from '@skep/contract';
 import type { AssignedDirectories, SlotAddresses } from '../ports/launcher.ts';
@@ -91,7 +92,7 @@ export interface TorrentRow {
   readonly lengthBytes: number;
   /** Base64. */
   readonly metainfo: string;
-  readonly seeds: readonly { readonly slot: string; readonly contentRoot: string }[];
+  readonly seeds: readonly Seed[];
   readonly leeches: 'all' | readonly string[];
 }
 
