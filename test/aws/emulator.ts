@@ -111,7 +111,7 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 /** One that was free a moment ago. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, loopback);
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
