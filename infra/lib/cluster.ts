@@ -34,6 +34,11 @@ export interface ClusterProps {
   readonly expiresAt?: string;
   /** @default - an own network without NAT gateways, in the zones of the cluster's placement */
   readonly network?: INetwork;
+  /**
+   * IPv4 range of the own network, /16 to /18.
+   * @default 10.83.0.0/16
+   */
+  readonly cidr?: string;
   /** @default arm64 */
   readonly architecture?: Architecture;
   /**
@@ -84,7 +89,13 @@ export class Cluster extends Construct {
     tagDeployment(this, deploymentName, props.expiresAt);
     this.deploymentName = deploymentName;
 
-    this.network = props.network ?? new Network(this, 'Network', zones === undefined ? {} : { zones });
+    const { cidr } = props;
+    this.network =
+      props.network ??
+      new Network(this, 'Network', {
+        ...(cidr === undefined ? {} : { cidr }),
+        ...(zones === undefined ? {} : { zones }),
+      });
     this.functions = new Functions(this, 'Functions');
     this.imageBuilder = new ImageBuilder(this, 'Image', {
       architecture,

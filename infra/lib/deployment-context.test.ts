@@ -69,6 +69,10 @@ describe('the context', () => {
     });
   });
 
+  it('takes a range for its own network', () => {
+    expect(readDeployment({ cidr: '10.90.0.0/16' }, noFile).props.cidr).toBe('10.90.0.0/16');
+  });
+
   it('takes a given network', () => {
     const network = {
       vpcId: 'vpc-1',
@@ -87,6 +91,7 @@ describe('the context', () => {
     [{ expiresAt: 'tomorrow' }, 'must be a time as 2027-01-31T18:00:00Z'],
     [{ spot: 'leech' }, 'spot'],
     [{ architecture: 'riscv' }, 'architecture'],
+    [{ cidr: '10.90.0.0' }, 'cidr'],
     [{ network: '{' }, 'network: is no JSON'],
     [{ domain: { name: 'bees.example.org' } }, 'domain.certificateArn'],
   ])('refuses %j at once', (context, sentence) => {

@@ -52,6 +52,8 @@ const DeploymentContext = z.strictObject({
   controlInstanceType: z.string().optional(),
   amiParameter: z.string().startsWith('/').optional(),
   baseImage: z.string().min(1).optional(),
+  /** IPv4 range of the deployment's own network, /16 to /18. */
+  cidr: z.cidrv4().optional(),
   /** A network that is there: its id and subnets. */
   network: json(
     z.strictObject({
