@@ -76,6 +76,12 @@ export function describeFailure(error: unknown): Failure {
   );
 }
 
+/** Whether the control API was only not there at that moment: it may be on its way back. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof CliError) return error.code === 'unreachable';
+  return error instanceof ApiError && error.status === 503;
+}
+
 /** A torrent fails by what its files did (then the code is a Host's), or by what was in them. */
 function torrentExitCode(code: string): ExitCode {
   return code in hostExitCodes ? hostExitCodes[code as HostErrorCode] : exitCodes.failed;

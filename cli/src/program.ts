@@ -18,6 +18,7 @@ import { runCommand } from './commands/run.ts';
 import { seedCommand } from './commands/seed.ts';
 import { simCommand } from './commands/sim.ts';
 import { statusCommand } from './commands/status.ts';
+import { testCommand } from './commands/test.ts';
 import { torrentCommand } from './commands/torrent.ts';
 import { upCommand } from './commands/up.ts';
 import type { Perform } from './context.ts';
@@ -44,6 +45,7 @@ export function createProgram(perform: Perform): Command {
     faultsCommand,
     logsCommand,
     eventsCommand,
+    testCommand,
   ];
   for (const make of clusters) program.addCommand(grouped(make(perform), 'Clusters:'));
   for (const make of [costCommand, deployCommand, connectCommand, buildCommand, destroyCommand]) {

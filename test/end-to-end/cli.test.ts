@@ -205,6 +205,47 @@ describe.skipIf(process.platform !== 'linux')('a cluster of the user', { timeout
     await expectNothingLeft(2_000);
   });
 
+  it('tests itself, and says of which node what is wrong', async () => {
+    const state = join(directory, 'state');
+    const spec = join(directory, 'spec.yaml');
+    // A wrong clock is a fault of machines that have addresses of their own.
+    writeFileSync(spec, 'name: lab\nbootstrap: 2\nindex: 1\npeers: 1\nnetwork: {}\n');
+    const slots = ['bootstrap-1', 'bootstrap-2', 'index-1', 'peer-1'];
+    const run = (...args: string[]) => runCli(args, state, { TMPDIR: scratch });
+    const up = await run('up', spec, '--json');
+    expect({ code: up.code, stderr: up.stderr }).toMatchObject({ code: 0 });
+    try {
+      const healthy = await run('test', '--json');
+      expect({ code: healthy.code, stdout: healthy.stdout }).toMatchObject({ code: 0 });
+      const { results, ...outcome } = JSON.parse(healthy.stdout);
+      expect(outcome).toMatchObject({ ok: true, state: 'done' });
+      const said = (each: { slot: string; checks: { outcome: string }[] }) =>
+        [each.slot, ...each.checks.map(({ outcome }) => outcome)].join(' ');
+      expect(results.map(said)).toEqual(slots.map((slot) => `${slot}${' passed'.repeat(5)}`));
+      expect((await run('fault', '{kind: clock, nodes: [peer-1], skewMs: -60000, forMs: 600000}')).code).toBe(
+        0,
+      );
+      const skewed = await run('test', '-c', 'lab');
+      expect({ code: skewed.code, stdout: skewed.stdout }).toEqual({
+        code: 1,
+        stdout: expect.stringMatching(
+          /\npeer-1 +1( +ok [\d.]+ m?s){4} +FAILED\npeer-1@1 clock failed: The wall clock is \d+ ms behind .*\n1 of 4 nodes did not pass, after /,
+        ),
+      });
+      const events = (await run('events')).stdout;
+      expect(events).toMatch(/tests-done .*passed=4 failed=0 missing=0/);
+      expect(events).toMatch(/tests-done .*passed=3 failed=1 missing=0/);
+      expect((await run('test', '-c', 'none')).code).toBe(3);
+      const leftovers = () =>
+        readdirSync(state, { recursive: true }).filter((path) => String(path).endsWith('/self-test'));
+      // They are removed as soon as the node is told that the run is done.
+      while (leftovers().length > 0) await new Promise((resolve) => setTimeout(resolve, 100));
+    } finally {
+      await run('down', 'lab');
+    }
+    await expectNothingLeft(2_000);
+  });
+
   it('leaves no control API behind that has nothing to control', async () => {
     const state = join(directory, 'state');
     const { code } = await runCli(['up', '--name', 'Wrong Name'], state, { TMPDIR: scratch });

@@ -9,7 +9,7 @@ import { encodeMetainfo } from '@skep/p2p-core/metainfo';
 import { followEvents } from '../daemon/event-stream.ts';
 import type { PrivateSession } from '../daemon/private-session.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { CliError } from '../failure.ts';
+import { CliError, isPassing } from '../failure.ts';
 import type { Board } from '../terminal/board.ts';
 import { formatBytes, formatDuration } from '../terminal/format.ts';
 import { until, within } from '../timing.ts';
@@ -359,11 +359,6 @@ export class Demo {
 function leaderOf({ lease }: ClusterView): { leader: string; term: number } | undefined {
   const { held, holder, term } = lease;
   return held && holder?.includes('@') ? { leader: holder, term } : undefined;
-}
-
-function isPassing(error: unknown): boolean {
-  if (error instanceof CliError) return error.code === 'unreachable';
-  return error instanceof ApiError && error.status === 503;
 }
 
 function definedOnly<T extends object>(fields: T): Partial<T> {
