@@ -1,7 +1,4 @@
 /** `skep deploy`: a cluster on AWS by `cdk deploy`, after its cost was shown and agreed to. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { absolutePath, parseTimeToLive } from '../arguments.ts';
 import { type AppContext, costlyContext, parseContext } from '../aws/app-context.ts';
@@ -9,13 +6,11 @@ import { type Cost, costOf } from '../aws/cost.ts';
 import { costLines } from '../aws/cost-table.ts';
 import { meantDeployment } from '../aws/deployment.ts';
 import { deploymentDefaults, deploymentSize } from '../aws/deployment-size.ts';
-import { rememberDeployment } from '../aws/deployments.ts';
 import { type StackFlags, withStackOptions } from '../aws/flags.ts';
 import { priceTable } from '../aws/price-table.ts';
-import { changeStack, stackId } from '../aws/stack-change.ts';
-import { type StackOutputs, stackOutputs } from '../aws/stack-outputs.ts';
+import type { StackOutputs } from '../aws/stack-outputs.ts';
+import { standUp } from '../aws/standing.ts';
 import type { Context, Perform } from '../context.ts';
-import { stateDirectory } from '../daemon/daemon.ts';
 import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { readSpec } from '../spec-file.ts';
@@ -55,7 +50,7 @@ async function deploy(
   specPath: string | undefined,
   flags: DeployFlags,
 ): Promise<undefined> {
-  const { host, env, output } = context;
+  const { host, output } = context;
   const spec = await readSpec(host, specPath, {});
   if (spec.spares > 0) {
     throw new CliError(
@@ -64,7 +59,8 @@ async function deploy(
       'Machines on AWS cannot be given another slot: leave spares out of the spec.',
     );
   }
-  const { account, stack, region, profile } = await meantDeployment(context, flags);
+  const deployment = await meantDeployment(context, flags);
+  const { account, stack, region } = deployment;
   const { controlInstanceType, context: told = {} } = flags;
   const { architecture, loadBalancer, hasCluster } = costlyContext(told);
   const size = deploymentSize(spec, {
@@ -84,21 +80,11 @@ async function deploy(
   });
   const startedMs = host.clock.now();
   const expiresAt = new Date(host.clock.wallTime() + flags.ttl * hourMs).toISOString();
-  const outputs = await withOutputsFile(async (outputsFile) => {
-    // Before the first call: what was begun must be found again, however it ends.
-    rememberDeployment(stateDirectory(env), { stack, region, profile, expiresAt });
-    await changeStack(context, {
-      words: [
-        ...['deploy', stackId, '--require-approval', 'never', '--progress', 'events'],
-        ...['--outputs-file', outputsFile],
-      ],
-      stack,
-      account: identity.account,
-      region,
-      profile,
-      context: { ...told, ...defined({ stack, spec: specPath, expiresAt, controlInstanceType }) },
-    });
-    return readOutputs(outputsFile, stack);
+  const outputs = await standUp(context, {
+    deployment,
+    account: identity.account,
+    expiresAt,
+    context: { ...told, ...defined({ spec: specPath, controlInstanceType }) },
   });
   const tookMs = Math.round(host.clock.now() - startedMs);
   report(context, { stack, region, account: identity.account, expiresAt, tookMs, outputs, cost });
@@ -121,21 +107,6 @@ function report({ output }: Context, deployed: Report): void {
   output.line(`${stack} is up in ${region} after ${formatDuration(tookMs)}; it lives until ${expiresAt}`);
   output.line(`  skep connect --stack ${stack}   leads the other commands and a browser to it`);
   output.line(`  skep destroy --stack ${stack}   ends it`);
-}
-
-async function withOutputsFile<T>(work: (path: string) => Promise<T>): Promise<T> {
-  const directory = mkdtempSync(join(tmpdir(), 'skep-outputs-'));
-  try {
-    return await work(join(directory, 'outputs.json'));
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
-
-function readOutputs(path: string, stack: string): StackOutputs {
-  const written: unknown = JSON.parse(readFileSync(path, 'utf8'));
-  const [outputs] = Object.values(written as Record<string, unknown>);
-  return stackOutputs(stack, outputs);
 }
 
 function defined(values: Readonly<Record<string, string | undefined>>): Record<string, string> {
