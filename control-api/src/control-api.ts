@@ -2,10 +2,9 @@
  * The control API put together: one per process, over any store, journal and launcher. It touches the world
  * only through the Host and those three, so that it runs in the simulator unchanged.
  */
-import type { SelfTestResult } from '@skep/contract';
 import type { Host, HttpHandler } from '@skep/p2p-core/host';
 import { AgentReports } from './agent-reports.ts';
-import { Clusters, gone } from './clusters.ts';
+import { Clusters } from './clusters.ts';
 import { hashText, joinSecret, ringKey } from './credentials.ts';
 import type { ClusterState } from './decisions/decision.ts';
 import { decideDelete } from './decisions/deletion.ts';
@@ -62,12 +61,6 @@ export interface ControlApi {
   /** Answers what is held, ends streams and timers. Machines run on. */
   stop(): Promise<void>;
   /**
-   * Has every serving node of a cluster test itself, as `POST …/tests` does, and resolves once all have told or their
-   * time is over, with one result for each. Asked while a run goes on it joins that. Rejects ProblemError: `not-found`,
-   * `node-not-found` where none serves, `cluster-deleting`.
-   */
-  runTests(cluster: string): Promise<readonly SelfTestResult[]>;
-  /**
    * Deletes the clusters that must not outlive this process. Resolves when they are gone, or after `patienceMs`,
    * with the names of those that are not.
    */
@@ -100,7 +93,7 @@ export async function createControlApi(
   );
   const ringChanges = new RingChanges({ clock, clusters, liveness }, { drainMs: stopGraceMs, onTrouble });
   const faults = new Faults({ host, clusters, launcher, healing }, { baseUrl: options.baseUrl, onTrouble });
-  const selfTests = new SelfTests({ host, clusters, wakeups }, { onTrouble });
+  const selfTests = new SelfTests({ host, clusters }, { onTrouble });
   const reconciler = new Reconciler(
     { clock, random, clusters, launcher, wakeups },
     {
@@ -174,12 +167,6 @@ export async function createControlApi(
       faults.stop();
       wakeups.close();
       await reconciler.stop();
-    },
-    async runTests(cluster) {
-      const record = clusters.byName(cluster);
-      if (record === undefined) throw gone(cluster);
-      const { id } = await selfTests.run(record);
-      return selfTests.results(record, id);
     },
     async deleteEphemeralClusters(patienceMs) {
       const ephemeral = clusters.all().filter((record) => record.about.spec.ephemeral);

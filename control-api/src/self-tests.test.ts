@@ -81,34 +81,10 @@ describe('the tests of a cluster', () => {
     });
   });
 
-  it('are waited for by the process that holds the control API', async () => {
-    const results = world.api.runTests('bees');
-    await world.advance(100);
-    for (const agent of agents) await obey(agent);
-    await world.advance(500);
-    expect((await results).map(({ slot, outcome }) => [slot, outcome])).toEqual([
-      ['bootstrap-1', 'passed'],
-      ['peer-1', 'passed'],
-    ]);
-  });
-
-  it('are waited for no more when the control API or the cluster ends', async () => {
-    const ends = expect(world.api.runTests('bees')).rejects.toThrow('ends before the tests are done');
-    await world.advance(100);
-    await world.restart();
-    await ends;
-    const gone = expect(world.api.runTests('bees')).rejects.toMatchObject({ refusal: { code: 'not-found' } });
-    await world.advance(100);
-    await world.client(adminToken).deleteCluster({ params });
-    await world.advance(20_000);
-    await gone;
-  });
-
   it('are for admins to begin, for viewers to look at, and of clusters that are there', async () => {
     const code = (call: Promise<unknown>) => call.catch(({ problem }) => problem.code);
     expect(await code(world.client(viewerToken).runTests({ params }))).toBe('forbidden');
     expect(await code(world.client(adminToken).runTests({ params: { cluster: 'wasps' } }))).toBe('not-found');
     expect(await code(look('0'.repeat(16)))).toBe('not-found');
-    await expect(world.api.runTests('wasps')).rejects.toMatchObject({ refusal: { code: 'not-found' } });
   });
 });

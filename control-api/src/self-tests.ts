@@ -1,9 +1,9 @@
 /** Runs of the self-tests: begun when asked for, taken from reports, and ended in time. */
-import type { MachineId, SelfTestReport, SelfTestResult } from '@skep/contract';
+import type { MachineId, SelfTestReport } from '@skep/contract';
 import { toHex } from '@skep/p2p-core/bytes';
 import type { Host, Timer } from '@skep/p2p-core/host';
 import type { ClusterRecord } from './cluster-record.ts';
-import { type Clusters, gone } from './clusters.ts';
+import type { Clusters } from './clusters.ts';
 import type { TestRow } from './decisions/rows.ts';
 import {
   decideRunTests,
@@ -11,10 +11,8 @@ import {
   decideTestsStep,
   isAwaited,
   isTesting,
-  resultsOf,
 } from './decisions/self-tests.ts';
 import { ProblemError } from './problems.ts';
-import { viewTopic, type Wakeups } from './wakeups.ts';
 
 const tickMs = 250;
 const idBytes = 8;
@@ -22,7 +20,6 @@ const idBytes = 8;
 export interface SelfTestsComponents {
   readonly host: Pick<Host, 'clock' | 'random'>;
   readonly clusters: Clusters;
-  readonly wakeups: Wakeups;
 }
 
 export interface SelfTestsOptions {
@@ -61,21 +58,6 @@ export class SelfTests {
     if (row !== undefined) return row;
     const detail = `${record.about.name} has no run ${id} of its tests, or has forgotten it: begin another`;
     throw new ProblemError({ code: 'not-found', detail });
-  }
-
-  /**
-   * Waits until a run is done; one result for each node. Rejects ProblemError `not-found` if the cluster ends before,
-   * and an Error if the control API does.
-   */
-  async results(record: ClusterRecord, id: string): Promise<readonly SelfTestResult[]> {
-    const { wakeups } = this.#components;
-    for (;;) {
-      if (record.ended) throw gone(record);
-      const row = this.get(record, id);
-      if (row.state === 'done') return resultsOf(record, row);
-      if (wakeups.closed) throw new Error('the control API ends before the tests are done: run them again');
-      await wakeups.wait([viewTopic(record.uid)], tickMs);
-    }
   }
 
   /** What a machine's report tells of its test. Rejects StoreError. */
