@@ -1,6 +1,7 @@
 /**
- * Where the control API is heard: at one address and, as networks of containers come and go, at that of this
- * computer in each of them, on the same port.
+ * Where the control API is heard: at one address, over TLS if it has an identity; at a second one, without TLS, by
+ * people on this computer; and, as networks of containers come and go, at that of this computer in each of them, on
+ * the same port.
  */
 import {
   type Address,
@@ -8,6 +9,7 @@ import {
   type Host,
   type HttpHandler,
   type HttpServer,
+  type ServerIdentity,
 } from '@skep/p2p-core/host';
 import { largestBodyBytes } from '../routes.ts';
 
@@ -17,18 +19,30 @@ export class Listeners {
   readonly #host: Host;
   readonly #handler: HttpHandler;
   readonly #servers = new Set<HttpServer>();
+  readonly #tls: ServerIdentity | undefined;
   #main: Address | undefined;
 
-  constructor(host: Host, handler: HttpHandler) {
+  constructor(host: Host, handler: HttpHandler, tls?: ServerIdentity) {
     this.#host = host;
     this.#handler = handler;
+    this.#tls = tls;
   }
 
   /** Gives the address with the port that it got. Rejects HostError. */
   async listen(address: Address): Promise<Address> {
-    const { local } = await this.#serve(address);
+    const { local } = await this.#serve(address, this.#tls);
     this.#main = local;
     return local;
+  }
+
+  /** Without TLS, so at a loopback address only. Gives it with the port that it got. Rejects HostError. */
+  async listenLocally(address: Address): Promise<Address> {
+    if (!isLoopback(address.host)) {
+      throw new Error(
+        `${formatAddress(address)} can be reached by others, who could overhear: listen at 127.0.0.1`,
+      );
+    }
+    return (await this.#serve(address)).local;
   }
 
   /** Listens at a further address of this computer too. Rejects HostError. */
@@ -51,9 +65,14 @@ export class Listeners {
     await Promise.all([...this.#servers].map((server) => server.close()));
   }
 
-  async #serve(address: Address): Promise<HttpServer> {
-    const server = await this.#host.http.serve(address, this.#handler, { maxBodyBytes: largestBodyBytes });
+  async #serve(address: Address, tls?: ServerIdentity): Promise<HttpServer> {
+    const options = { maxBodyBytes: largestBodyBytes, ...(tls && { tls }) };
+    const server = await this.#host.http.serve(address, this.#handler, options);
     this.#servers.add(server);
     return server;
   }
+}
+
+function isLoopback(host: string): boolean {
+  return host === '::1' || host.startsWith('127.');
 }

@@ -3,13 +3,14 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { NodeSubnet } from '@skep/contract';
 import { toHex } from '@skep/p2p-core/bytes';
 import type { Host } from '@skep/p2p-core/host';
+import * as z from 'zod';
 import type { DockerLauncherOptions } from '../launchers/docker.ts';
 import { ProcessLauncher } from '../launchers/process.ts';
 import type { Launcher } from '../ports/launcher.ts';
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import { type Environment, jsonIn, required, stateDirectoryIn } from './environment.ts';
 
 export interface Runner {
   readonly launcher: Launcher & { close(): void };
@@ -19,10 +20,10 @@ export interface Runner {
 
 export interface RunnerOptions {
   readonly env: Environment;
-  readonly stateDirectory: string;
   readonly version: string;
   /** Missing where machines reach the control API by a URL that was given. */
   readonly serveAt: DockerLauncherOptions['serveAt'];
+  readonly onTrouble: (message: string) => void;
 }
 
 /** As SKEP_RUNNER says. Rejects if what the environment says makes no sense. */
@@ -30,14 +31,15 @@ export async function createRunner(host: Host, options: RunnerOptions): Promise<
   const runner = options.env.SKEP_RUNNER ?? 'process';
   if (runner === 'process') return processRunner(host, options);
   if (runner === 'docker') return dockerRunner(host, options);
-  throw new Error(`SKEP_RUNNER is ${runner}: give process or docker`);
+  if (runner === 'aws') return awsRunner(host, options);
+  throw new Error(`SKEP_RUNNER is ${runner}: give process, docker or aws`);
 }
 
-function processRunner(host: Host, { env, stateDirectory }: RunnerOptions): Runner {
+function processRunner(host: Host, { env }: RunnerOptions): Runner {
   const launcher = new ProcessLauncher(
     { host },
     {
-      directory: join(stateDirectory, 'machines'),
+      directory: join(stateDirectoryIn(env), 'machines'),
       agentProgram: env.SKEP_AGENT_PROGRAM ?? fileURLToPath(import.meta.resolve('@skep/node-agent/main')),
       ...(env.SKEP_EPHEMERAL_ROOT ? { ephemeralRoot: env.SKEP_EPHEMERAL_ROOT } : {}),
       environment: {
@@ -53,7 +55,7 @@ function processRunner(host: Host, { env, stateDirectory }: RunnerOptions): Runn
 }
 
 async function dockerRunner(host: Host, options: RunnerOptions): Promise<Runner> {
-  const { env, stateDirectory, version, serveAt } = options;
+  const { env, version, serveAt } = options;
   const [{ DockerLauncher }, { DockerEngine }] = await Promise.all([
     import('../launchers/docker.ts'),
     import('../launchers/docker-engine.ts'),
@@ -61,7 +63,7 @@ async function dockerRunner(host: Host, options: RunnerOptions): Promise<Runner>
   const launcher = new DockerLauncher(
     { host, engine: new DockerEngine() },
     {
-      owner: ownerIn(stateDirectory, host),
+      owner: ownerIn(stateDirectoryIn(env), host),
       image: env.SKEP_IMAGE ?? `skep:${version}`,
       limits: {
         memoryBytes: numberIn(env, 'SKEP_DOCKER_MEMORY', 6 * 1024 ** 2, 'bytes, as in 536870912'),
@@ -74,6 +76,25 @@ async function dockerRunner(host: Host, options: RunnerOptions): Promise<Runner>
     },
   );
   return { launcher, start: () => launcher.start() };
+}
+
+async function awsRunner({ clock }: Host, { env, onTrouble }: RunnerOptions): Promise<Runner> {
+  const [{ LambdaClient }, { SQSClient }, { AwsLauncher }] = await Promise.all([
+    import('@aws-sdk/client-lambda'),
+    import('@aws-sdk/client-sqs'),
+    import('../launchers/aws.ts'),
+  ]);
+  const launcher = new AwsLauncher(
+    { clock, lambda: new LambdaClient(), sqs: new SQSClient() },
+    {
+      deployFunction: required(env, 'SKEP_DEPLOY_FUNCTION'),
+      teardownFunction: required(env, 'SKEP_TEARDOWN_FUNCTION'),
+      eventsQueue: required(env, 'SKEP_EVENTS_QUEUE'),
+      subnets: jsonIn(env, 'SKEP_SUBNETS', z.array(NodeSubnet).min(1)),
+      onTrouble,
+    },
+  );
+  return { launcher, start: async () => undefined };
 }
 
 /** IPv4 networks that this computer is in. */
