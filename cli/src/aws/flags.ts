@@ -21,25 +21,39 @@ const defaultStack = 'Skep';
 const exampleRegion = 'us-east-1';
 
 export function withRegionOption(command: Command): Command {
-  return command
-    .option('--region <region>', 'AWS region; default: $AWS_REGION, else that of the profile', parseRegion)
-    .option('--json', 'print one JSON value for programs');
+  return withJson(addRegion(command));
 }
 
-export function withAwsOptions(command: Command): Command {
-  return withRegionOption(command).option(
+export function withStackOptions(command: Command): Command {
+  return withJson(addAccount(addStack(command, defaultStack)));
+}
+
+/** For a command that has --json already, and speaks of a stack only if one is named. */
+export function withOptionalStack(command: Command): Command {
+  return addAccount(addStack(command, undefined));
+}
+
+function withJson(command: Command): Command {
+  return command.option('--json', 'print one JSON value for programs');
+}
+
+function addStack(command: Command, byDefault: string | undefined): Command {
+  return command.option('--stack <name>', 'name of the CloudFormation stack', parseStackName, byDefault);
+}
+
+function addAccount(command: Command): Command {
+  return addRegion(command).option(
     '--profile <name>',
     'profile of the AWS configuration; default: $AWS_PROFILE',
     parseProfile,
   );
 }
 
-export function withStackOptions(command: Command): Command {
-  return withAwsOptions(command).option(
-    '--stack <name>',
-    'name of the CloudFormation stack',
-    parseStackName,
-    defaultStack,
+function addRegion(command: Command): Command {
+  return command.option(
+    '--region <region>',
+    'AWS region; default: $AWS_REGION, else that of the profile',
+    parseRegion,
   );
 }
 

@@ -2,6 +2,9 @@
 import { hasPassed, type SelfTestCheck, type SelfTestResult, type SelfTestRun } from '@skep/contract';
 import { Command } from 'commander';
 import { parseWhole } from '../arguments.ts';
+import { meantDeployment } from '../aws/deployment.ts';
+import { type AwsFlags, withOptionalStack } from '../aws/flags.ts';
+import { runRemoteTests } from '../aws/remote-tests.ts';
 import type { Context, Perform } from '../context.ts';
 import {
   type ClusterFlags,
@@ -16,7 +19,9 @@ import { createBoard } from '../terminal/board.ts';
 import { formatDuration, formatTable, printable } from '../terminal/format.ts';
 import { until } from '../timing.ts';
 
-interface TestFlags extends ClusterFlags {
+interface TestFlags extends ClusterFlags, AwsFlags {
+  /** Names a deployment on AWS: its own function is asked, and no connection is needed. */
+  readonly stack?: string;
   readonly json?: boolean;
   readonly timeout: number;
 }
@@ -25,23 +30,19 @@ const checkNames = ['ring', 'dht', 'transfer', 'disk', 'clock'] as const satisfi
 const header = ['NODE', 'GEN', ...checkNames.map((name) => name.toUpperCase())];
 
 export function testCommand(perform: Perform): Command {
-  return withClusterOptions(new Command('test'))
+  return withOptionalStack(withClusterOptions(new Command('test')))
     .description('Have every node test what it stands in: ring, DHT, a transfer, disk, clock')
     .option('--timeout <seconds>', 'how long to wait until all have told', parseWhole(1, 86_400), 120)
     .addHelpText('after', checkHelp + exitCodeHelp)
     .action((flags: TestFlags) =>
       perform(flags, async (context) => {
         const { output } = context;
-        const connection = connect(context, flags);
-        const { name } = await chooseCluster(connection, flags.cluster);
         const startedMs = context.host.clock.now();
-        const run = await tested(context, connection, name, flags.timeout * 1_000);
-        const ok = hasPassed(run);
-        output.result({ ok, ...run });
+        const { ok, results } = await testedWhere(context, flags);
         const tookMs = context.host.clock.now() - startedMs;
-        for (const line of tableOf(run.results)) output.line(line);
-        for (const line of remarksOn(run.results)) output.line(line);
-        output.line(`${verdictOn(run.results)} after ${formatDuration(tookMs)}`);
+        for (const line of tableOf(results)) output.line(line);
+        for (const line of remarksOn(results)) output.line(line);
+        output.line(`${verdictOn(results)} after ${formatDuration(tookMs)}`);
         return ok ? undefined : exitCodes.failed;
       }),
     );
@@ -56,6 +57,28 @@ What each node checks:
   clock     the wall clock agrees with the control API's
 A node that does not tell in a minute is missing. Nothing is left behind.
 `;
+
+interface Tested {
+  readonly ok: boolean;
+  readonly results: readonly SelfTestResult[];
+}
+
+/** Over the control API, or by the function of the stack that is named. Prints the result for programs. */
+async function testedWhere(context: Context, flags: TestFlags): Promise<Tested> {
+  const timeoutMs = flags.timeout * 1_000;
+  if (flags.stack !== undefined) {
+    const deployment = await meantDeployment(context, { ...flags, stack: flags.stack });
+    const answer = await runRemoteTests(deployment, flags.cluster, timeoutMs);
+    context.output.result(answer);
+    return answer;
+  }
+  const connection = connect(context, flags);
+  const { name } = await chooseCluster(connection, flags.cluster);
+  const run = await tested(context, connection, name, timeoutMs);
+  const ok = hasPassed(run);
+  context.output.result({ ok, ...run });
+  return { ok, results: run.results };
+}
 
 async function tested(
   { host, interrupts, output }: Context,
