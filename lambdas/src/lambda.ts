@@ -6,6 +6,15 @@ export interface LambdaContext {
   getRemainingTimeInMillis(): number;
 }
 
+/** What is made for the first request, and kept for those that come while the function is warm. */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
 /** Kept of a function's time for its answer. */
 const answerMs = 10_000;
 

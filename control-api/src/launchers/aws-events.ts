@@ -21,6 +21,8 @@ const StateChange = z.object({
 const endStates = ['stopping', 'stopped', 'shutting-down', 'terminated'];
 const longestPollSeconds = 20;
 const mostMessages = 10;
+/** One that was given to a poll whose caller is gone comes again soon. Told twice is no harm. */
+const visibilitySeconds = 5;
 const retryMs = 5_000;
 
 /** The instance that a message says is ending or has ended; undefined if it says anything else. Pure. */
@@ -96,6 +98,7 @@ export class InstanceEnds {
         QueueUrl: queueUrl,
         WaitTimeSeconds: longestPollSeconds,
         MaxNumberOfMessages: mostMessages,
+        VisibilityTimeout: visibilitySeconds,
       }),
       { abortSignal: this.#closing.signal },
     );

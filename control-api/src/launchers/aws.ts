@@ -130,7 +130,7 @@ export class AwsLauncher implements Launcher {
     switch (outcome.outcome) {
       case 'launched':
         this.#adopt(machine, outcome.instanceId);
-        if (this.#unknownEnds.delete(outcome.instanceId)) void this.#lookAt([outcome.instanceId]);
+        if (this.#unknownEnds.delete(outcome.instanceId)) this.#lookSoon(outcome.instanceId);
         return { machine, name: outcome.instanceId };
       case 'exited':
         this.#forgetMachine(machine.token);
@@ -221,6 +221,12 @@ export class AwsLauncher implements Launcher {
       if (this.#unknownEnds.size > mostUnknown) this.#unknownEnds.delete([...this.#unknownEnds][0]!);
     }
     await this.#lookAt(instanceIds.filter((instanceId) => this.#tokens.has(instanceId)));
+  }
+
+  #lookSoon(instanceId: string): void {
+    this.#lookAt([instanceId]).catch((error: Error) => {
+      this.#trouble(`the end of ${instanceId} is told later: ${error.message}`);
+    });
   }
 
   /** Tells of those that live no more, and looks again at the others, for which the news may be ahead of the lists. */

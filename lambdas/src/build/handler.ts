@@ -4,16 +4,19 @@ import { ECRClient } from '@aws-sdk/client-ecr';
 import { BuildAnswer, BuildRequest } from '@skep/contract';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { BuildEnvironment, readEnvironment } from '../environment.ts';
-import { type LambdaContext, readRequest, waitWithin } from '../lambda.ts';
+import { type LambdaContext, once, readRequest, waitWithin } from '../lambda.ts';
 import { ImageBuilds } from './build.ts';
 
-export async function handler(event: unknown, context: LambdaContext): Promise<BuildAnswer> {
+const builds = once(() => {
   const { SKEP_PROJECT, SKEP_REPOSITORY } = readEnvironment(BuildEnvironment, process.env);
-  const { sourceHash, waitMs } = readRequest(BuildRequest, event);
   const { clock, compute } = createNodeHost();
-  const builds = new ImageBuilds(
+  return new ImageBuilds(
     { clock, compute, codeBuild: new CodeBuildClient(), ecr: new ECRClient() },
     { project: SKEP_PROJECT, repository: SKEP_REPOSITORY },
   );
-  return BuildAnswer.parse(await builds.build({ sourceHash, waitMs: waitWithin(context, waitMs) }));
+});
+
+export async function handler(event: unknown, context: LambdaContext): Promise<BuildAnswer> {
+  const { sourceHash, waitMs } = readRequest(BuildRequest, event);
+  return BuildAnswer.parse(await builds().build({ sourceHash, waitMs: waitWithin(context, waitMs) }));
 }

@@ -6,14 +6,13 @@ import { deploymentTable } from '../deployment-table.ts';
 import { Ec2Instances } from '../ec2/ec2-instances.ts';
 import { Ec2Runs } from '../ec2/ec2-runs.ts';
 import { DeployEnvironment, readEnvironment } from '../environment.ts';
-import { type LambdaContext, readRequest, waitWithin } from '../lambda.ts';
+import { type LambdaContext, once, readRequest, waitWithin } from '../lambda.ts';
 import { renderNodeUserData } from '../user-data.ts';
-import { deploy, deployAnswers } from './deploy.ts';
+import { type DeployComponents, deploy, deployAnswers } from './deploy.ts';
 import { Launches } from './launch.ts';
 
-export async function handler(event: unknown, context: LambdaContext) {
+const components = once((): DeployComponents => {
   const environment = readEnvironment(DeployEnvironment, process.env);
-  const request = readRequest(DeployRequest, event);
   const host = createNodeHost();
   const { clock, random, compute } = host;
   const { store, agreements } = deploymentTable(host, environment.SKEP_TABLE);
@@ -31,8 +30,13 @@ export async function handler(event: unknown, context: LambdaContext) {
       ...(environment.SKEP_STACK === undefined ? {} : { stack: environment.SKEP_STACK }),
     },
   );
+  return { clock, random, store, agreements, launches, instances };
+});
+
+export async function handler(event: unknown, context: LambdaContext) {
+  const request = readRequest(DeployRequest, event);
   const answer = await deploy(
-    { clock, random, store, agreements, launches, instances },
+    components(),
     request.action === 'stand-up' ? { ...request, waitMs: waitWithin(context, request.waitMs) } : request,
   );
   return deployAnswers[request.action].parse(answer);
