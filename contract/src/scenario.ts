@@ -10,7 +10,7 @@ import { SlotName, WorkingRole } from './identity.ts';
 import { NetworkSpec } from './network.ts';
 import { inSpokenWords, spoken, spokenField } from './spoken.ts';
 
-export const RunnerName = z.enum(['sim', 'process']);
+export const RunnerName = z.enum(['sim', 'process', 'docker']);
 export type RunnerName = z.infer<typeof RunnerName>;
 
 const longestMs = 30 * 86_400_000;

@@ -21,7 +21,8 @@
  * - SKEP_IMAGE: of containers, the image; default skep:VERSION. SKEP_DOCKER_MEMORY (bytes) and SKEP_DOCKER_CPUS: what
  *   each may use. SKEP_DOCKER_ADDRESSES: range that clusters' networks are taken from, as in 10.64.0.0/10. SKEP_CONTENT:
  *   files and folders that they may read, separated as in PATH. The control API listens, beside SKEP_LISTEN, at the
- *   gateway of each cluster's network, unless SKEP_PUBLIC_URL says how it is reached.
+ *   gateway of each cluster's network, unless SKEP_PUBLIC_URL says how it is reached. SKEP_DOCKER_OWNER: what tells its
+ *   containers from those of others, if not a name that is made once.
  * - SKEP_DEPLOY_FUNCTION, SKEP_TEARDOWN_FUNCTION, SKEP_EVENTS_QUEUE, SKEP_SUBNETS (JSON): of instances, who makes and
  *   ends them, who tells of their ends, and where their addresses are.
  *

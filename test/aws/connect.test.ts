@@ -80,6 +80,7 @@ describe.skipIf(!hasMoto() && mayBeMissing)('skep connect (moto, from test/aws/i
         adminTokenFile: join(directory, 'token'),
         logFile: join(directory, 'control-api.log'),
         exitWithParent: true,
+        runner: {},
       }),
     ]);
     environment = {

@@ -3,15 +3,16 @@ import { Command } from 'commander';
 import { absolutePath, parseWhole } from '../arguments.ts';
 import type { Context, Perform } from '../context.ts';
 import { PrivateSession } from '../daemon/private-session.ts';
-import { requireContent } from '../demo/content.ts';
+import { requireContent, requireReadable } from '../demo/content.ts';
 import { clusterName, Demo } from '../demo/demo.ts';
 import { exitCodeHelp } from '../exit-codes.ts';
 import { describeFailure } from '../failure.ts';
+import { type RunnerFlags, runnerChoice, withRunnerOptions } from '../runners/choice.ts';
 import { createBoard } from '../terminal/board.ts';
 import { Interrupted } from '../terminal/interrupts.ts';
 import { aborted } from '../timing.ts';
 
-interface DemoFlags {
+interface DemoFlags extends RunnerFlags {
   readonly json?: boolean;
   readonly content?: string;
   readonly bootstrap: number;
@@ -23,7 +24,7 @@ interface DemoFlags {
 }
 
 export function demoCommand(perform: Perform): Command {
-  return new Command('demo')
+  return withRunnerOptions(new Command('demo'))
     .description('Stand up a cluster here, spread a real file, kill the leader and watch it heal')
     .option('--content <path>', 'file or folder to spread (default: the running Node binary)', absolutePath)
     .option(
@@ -44,18 +45,22 @@ export function demoCommand(perform: Perform): Command {
 
 async function demonstrate(context: Context, flags: DemoFlags): Promise<undefined> {
   const { host, output, interrupts } = context;
-  requireContent(flags.content);
+  const contentPath = requireContent(flags.content ?? process.execPath);
+  const runner = runnerChoice(flags, [contentPath]);
+  if (runner.name === 'docker') requireReadable(contentPath);
   const board = createBoard({ sink: output.progress, colour: output.colour, now: () => host.clock.now() });
   const session = new PrivateSession(host, {
     cluster: clusterName,
     keep: flags.keep === true,
+    runner,
     note: (text) => board.print(text),
   });
   const signal = AbortSignal.any([interrupts.signal, session.failure]);
   const demo = new Demo(
     { host, session, board, signal },
     {
-      contentPath: flags.content ?? process.execPath,
+      contentPath,
+      kind: runner.name === 'docker' ? 'container' : 'process',
       bootstrap: flags.bootstrap,
       index: flags.index,
       peers: flags.peers,

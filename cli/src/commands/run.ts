@@ -1,6 +1,6 @@
 /** `skep run`: a scenario, in the simulator or on processes of this machine, and the bundle that it leaves. */
 import { join } from 'node:path';
-import { bundleName, type RunnerName, type RunRecord, type ScenarioPlan } from '@skep/contract';
+import { bundleName, RunnerName, type RunRecord, type ScenarioPlan } from '@skep/contract';
 import type { TraceEntry } from '@skep/sim';
 import { runInSim } from '@skep/sim';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -9,7 +9,7 @@ import type { Context, Perform } from '../context.ts';
 import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { BundleWriter, LineFile } from '../run/bundle-writer.ts';
-import { runOnProcesses } from '../run/process-runner.ts';
+import { runOnMachines } from '../run/machine-runner.ts';
 import { RunBoard } from '../run/run-board.ts';
 import { mostScenarioBytes, parseScenario } from '../run/scenario-file.ts';
 import { summaryLines } from '../run/summary.ts';
@@ -18,6 +18,7 @@ import { version } from '../version.ts';
 
 interface RunFlags {
   readonly runner: RunnerName;
+  readonly image?: string;
   readonly seed: string;
   readonly out: string;
   readonly json?: boolean;
@@ -28,7 +29,8 @@ export function runCommand(perform: Perform): Command {
   return new Command('run')
     .description('Run a scenario and judge what it expects; leaves a bundle of what happened')
     .argument('<scenario>', 'YAML file that says what is done and what is expected', absolutePath)
-    .addOption(new Option('--runner <name>', 'where it runs').choices(['sim', 'process']).default('sim'))
+    .addOption(new Option('--runner <name>', 'where it runs').choices(RunnerName.options).default('sim'))
+    .option('--image <name>', `of containers, with the runner docker (default: "skep:${version}")`)
     .option('--seed <n>', 'decides all that chance decides', parseSeed, '1')
     .addOption(
       new Option('--out <dir>', 'where bundles go, as NAME-SEED-RUNNER')
@@ -106,7 +108,9 @@ async function run(
               ? {}
               : { onTrace: (entry: TraceEntry) => trace.add(JSON.stringify(entry)) }),
           })
-        : await runOnProcesses(host, plan, {
+        : await runOnMachines(host, plan, {
+            runner,
+            ...(flags.image === undefined ? {} : { image: flags.image }),
             seed,
             version,
             interrupts,

@@ -1,16 +1,19 @@
 /** `skep up`: a cluster from a spec file or flags, on the user's own control API. */
 import { type ClusterSpec, type ClusterView, Role } from '@skep/contract';
 import { Command } from 'commander';
-import { absolutePath, parseRate, parseWhole } from '../arguments.ts';
+import { absolutePath, collected, parseRate, parseWhole } from '../arguments.ts';
 import type { Context, Perform } from '../context.ts';
 import { type ApiFlags, apiClient, type Connection, connect, withApiOptions } from '../daemon/connect.ts';
 import { ensureDaemon, stateDirectory, stopDaemon } from '../daemon/daemon.ts';
-import { exitCodeHelp } from '../exit-codes.ts';
+import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
+import { type RunnerFlags, runnerChoice, withRunnerOptions } from '../runners/choice.ts';
 import { defaultClusterName, readSpec } from '../spec-file.ts';
 import { type BoardRow, createBoard } from '../terminal/board.ts';
 import { until } from '../timing.ts';
 
-interface UpFlags extends ApiFlags {
+interface UpFlags extends ApiFlags, RunnerFlags {
+  readonly content?: readonly string[];
   readonly json?: boolean;
   readonly name?: string;
   readonly bootstrap?: number;
@@ -23,7 +26,7 @@ interface UpFlags extends ApiFlags {
 }
 
 export function upCommand(perform: Perform): Command {
-  return withApiOptions(new Command('up'))
+  return withRunnerOptions(withApiOptions(new Command('up')))
     .description('Create a cluster, and start a control API for it if none runs')
     .argument('[spec]', 'YAML file that says what the cluster should be', absolutePath)
     .option('--name <name>', `name of the cluster (default: "${defaultClusterName}")`)
@@ -34,6 +37,11 @@ export function upCommand(perform: Perform): Command {
       '--spares <n>',
       'warm spares, which take over from nodes that die (default: 0)',
       parseWhole(0, 32),
+    )
+    .option(
+      '--content <path>',
+      'file or folder here that nodes in containers may read; may be repeated',
+      collected(absolutePath),
     )
     .option('--upload-limit <rate>', 'of each node, bytes a second, as in 512K or 2M', parseRate)
     .option('--download-limit <rate>', 'of each node, bytes a second', parseRate)
@@ -65,11 +73,20 @@ interface Reached {
 
 async function reach(context: Context, flags: UpFlags): Promise<Reached> {
   if (flags.api !== undefined || flags.tokenFile !== undefined) {
+    if (flags.runner !== undefined || flags.image !== undefined || flags.content !== undefined) {
+      throw new CliError(
+        'usage',
+        exitCodes.usage,
+        'The control API at --api has its runner: leave --runner, --image and --content out.',
+      );
+    }
     return { connection: connect(context, flags), abandon: async () => undefined };
   }
   const { host, interrupts, env } = context;
   const directory = stateDirectory(env);
-  const daemon = await ensureDaemon(directory, host.clock, interrupts.signal);
+  const { runner, image, content = [] } = flags;
+  const asked = runner === undefined && image === undefined ? undefined : runnerChoice(flags, content);
+  const daemon = await ensureDaemon(directory, asked, host.clock, interrupts.signal);
   const api = apiClient(host, daemon.url, daemon.token, interrupts.signal);
   return {
     connection: { api, url: daemon.url },

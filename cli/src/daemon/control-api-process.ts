@@ -20,6 +20,8 @@ export interface ControlApiLaunch {
   readonly logFile: string;
   /** When its standard input ends it deletes the ephemeral clusters and ends. */
   readonly exitWithParent: boolean;
+  /** Which runner its machines live in, and what it must know of it. */
+  readonly runner: Readonly<Record<string, string>>;
   /** What the last orphaned agent of an ephemeral cluster removes, should everybody else be killed. */
   readonly ephemeralRoot?: string;
 }
@@ -66,6 +68,7 @@ function environmentOf(launch: ControlApiLaunch): Record<string, string> {
     SKEP_STATE_DIRECTORY: launch.stateDirectory,
     SKEP_LISTEN: `127.0.0.1:${launch.port}`,
     SKEP_ADMIN_TOKEN_FILE: launch.adminTokenFile,
+    ...launch.runner,
     ...(launch.viewerTokenFile === undefined ? {} : { SKEP_VIEWER_TOKEN_FILE: launch.viewerTokenFile }),
     ...(launch.ephemeralRoot === undefined ? {} : { SKEP_EPHEMERAL_ROOT: launch.ephemeralRoot }),
     SKEP_EXIT_WITH_PARENT: launch.exitWithParent ? '1' : '0',

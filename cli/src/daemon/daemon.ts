@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { type Clock, sleep } from '@skep/p2p-core/host';
 import {
   identifyProcess,
@@ -25,6 +26,7 @@ import {
 import * as z from 'zod';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
+import { RunnerChoice, runnerEnvironment } from '../runners/choice.ts';
 import { startControlApi } from './control-api-process.ts';
 
 export interface DaemonRecord {
@@ -58,16 +60,24 @@ export function readDaemonRecord(directory: string): DaemonRecord | undefined {
   return isAlive(identity) ? { url, token, process: identity } : undefined;
 }
 
-/** The daemon that runs, or a new one on the same state: its clusters go on. */
+/**
+ * The daemon that runs, or a new one on the same state: its clusters go on, in the runner that they are in. Rejects
+ * CliError if another was asked for.
+ */
 export async function ensureDaemon(
   directory: string,
+  asked: RunnerChoice | undefined,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<DaemonRecord> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   return locked(directory, clock, signal, async () => {
+    const kept = readRunner(directory);
+    if (kept !== undefined && asked !== undefined && !isDeepStrictEqual(asked, kept)) throw otherRunner(kept);
     const running = readDaemonRecord(directory);
     if (running !== undefined) return running;
+    const runner = kept ?? asked ?? { name: 'process' };
+    writePrivately(runnerFile(directory), JSON.stringify(runner));
     const token = ensureToken(directory);
     const api = await startControlApi({
       stateDirectory: join(directory, 'control-api'),
@@ -76,6 +86,7 @@ export async function ensureDaemon(
       adminTokenFile: tokenFile(directory),
       logFile: logFile(directory),
       exitWithParent: false,
+      runner: runnerEnvironment(runner),
     });
     const identity = identifyProcess(api.pid);
     if (identity === undefined) {
@@ -90,7 +101,7 @@ export async function ensureDaemon(
   });
 }
 
-/** Ends the daemon in good order; its state stays. Resolves when it is gone. */
+/** Ends the daemon in good order, which has no clusters any more; the rest of its state stays. Resolves when it is gone. */
 export async function stopDaemon(
   directory: string,
   record: DaemonRecord,
@@ -104,10 +115,30 @@ export async function stopDaemon(
     await sleep(clock, 50, signal);
   }
   rmSync(addressFile(directory), { force: true });
+  rmSync(runnerFile(directory), { force: true });
+}
+
+/** The runner of the clusters that there are; undefined if there are none. */
+function readRunner(directory: string): RunnerChoice | undefined {
+  const kept = RunnerChoice.safeParse(jsonOf(readOrEmpty(runnerFile(directory))));
+  return kept.success ? kept.data : undefined;
+}
+
+function otherRunner(kept: RunnerChoice): CliError {
+  const how =
+    kept.name === 'process'
+      ? 'processes'
+      : `containers of ${kept.image}${kept.content.map((path) => ` with ${path}`).join('')}`;
+  return new CliError(
+    'usage',
+    exitCodes.usage,
+    `This user's clusters run as ${how}: leave --runner, --image and --content out, end them with \`skep down\`, or name another state directory in SKEP_STATE.`,
+  );
 }
 
 export const logFile = (directory: string): string => join(directory, 'control-api.log');
 const addressFile = (directory: string): string => join(directory, 'control-api.json');
+const runnerFile = (directory: string): string => join(directory, 'runner.json');
 const tokenFile = (directory: string): string => join(directory, 'admin-token');
 
 function ensureToken(directory: string): string {

@@ -1,20 +1,17 @@
 /**
  * A control API and one cluster that are a command's own (demo, run): a directory, a control API that is
- * started again if it dies, an ephemeral cluster. Whatever happens, `end` leaves no process and no file.
+ * started again if it dies, an ephemeral cluster. Whatever happens, `end` leaves no machine and no file.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ApiClient, ApiError, type NodeView } from '@skep/contract';
 import { type Clock, type Host, sleep } from '@skep/p2p-core/host';
-import {
-  identifyProcess,
-  isAlive,
-  type ProcessIdentity,
-  signalProcess,
-} from '@skep/p2p-core/process-identity';
+import { identifyProcess } from '@skep/p2p-core/process-identity';
 import { exitCodes } from '../exit-codes.ts';
-import { CliError } from '../failure.ts';
+import { CliError, describeFailure } from '../failure.ts';
+import { type RunnerChoice, runnerEnvironment } from '../runners/choice.ts';
+import { type OwnMachines, ownMachines } from '../runners/own-machines.ts';
 import { apiClient } from './connect.ts';
 import { type ControlApiProcess, startControlApi } from './control-api-process.ts';
 import { newToken, writePrivately } from './daemon.ts';
@@ -30,17 +27,20 @@ export interface SessionOptions {
   readonly cluster: string;
   /** Leave the directory, with the logs, where it is. */
   readonly keep: boolean;
+  readonly runner: RunnerChoice;
   readonly note: (text: string) => void;
 }
 
 export class PrivateSession {
   readonly directory: string;
+  /** For content of the command's own: all machines can read what is in it. */
+  readonly contentDirectory: string;
   readonly viewerToken = newToken();
   readonly #host: Host;
   readonly #options: SessionOptions;
   readonly #adminToken = newToken();
   readonly #failure = new AbortController();
-  readonly #machines = new Map<number, ProcessIdentity>();
+  readonly #machines: OwnMachines;
   #process: ControlApiProcess | undefined;
   #api: ApiClient | undefined;
   #restarts = 0;
@@ -50,7 +50,10 @@ export class PrivateSession {
   constructor(host: Host, options: SessionOptions) {
     this.#host = host;
     this.#options = options;
+    this.#machines = ownMachines(options.runner, host.clock);
     this.directory = mkdtempSync(join(tmpdir(), `skep-${options.cluster}-`));
+    this.contentDirectory = join(this.directory, 'content');
+    mkdirSync(this.contentDirectory, { mode: 0o755 });
     // Agents that lose their control API look here for whether anybody still uses the directory.
     writePrivately(join(this.directory, 'owner.json'), JSON.stringify(identifyProcess(process.pid)));
     writePrivately(this.#adminTokenFile, this.#adminToken);
@@ -59,6 +62,7 @@ export class PrivateSession {
 
   /** Starts the control API. Rejects with CliError. */
   async start(): Promise<void> {
+    await this.#machines.prepare();
     await this.#startApi(0);
     this.#api = apiClient(this.#host, this.url, this.#adminToken);
   }
@@ -92,15 +96,10 @@ export class PrivateSession {
     this.#clusterAsked = true;
   }
 
-  /** The nodes as they are now; remembers their processes, for the end. */
+  /** The nodes as they are now; remembers their machines, for the end. */
   async nodes(): Promise<NodeView[]> {
     const nodes = await this.api.listNodes({ params: { cluster: this.#options.cluster } });
-    for (const { machine } of nodes) {
-      const pid = Number(machine);
-      if (!(pid > 1) || this.#machines.has(pid)) continue;
-      const identity = identifyProcess(pid);
-      if (identity !== undefined) this.#machines.set(pid, identity);
-    }
+    this.#machines.remember(nodes);
     return nodes;
   }
 
@@ -152,8 +151,7 @@ export class PrivateSession {
       }
       await this.#stopApi(clock, hurry).catch(() => undefined);
     } finally {
-      for (const machine of this.#machines.values()) signalProcess(machine, 'SIGKILL');
-      await this.#awaitGone(clock);
+      await this.#machines.endAll().catch((error) => this.#options.note(describeFailure(error).message));
       if (!this.#options.keep) rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
     }
   }
@@ -174,6 +172,7 @@ export class PrivateSession {
       viewerTokenFile: this.#viewerTokenFile,
       logFile: this.logFile,
       exitWithParent: true,
+      runner: { ...this.#runnerEnvironment(), ...this.#machines.environment },
       ...(this.isEphemeral ? { ephemeralRoot: this.directory } : {}),
     });
     this.#process = started;
@@ -183,6 +182,12 @@ export class PrivateSession {
     });
     if (started.child.exitCode !== null && !this.#ending)
       void this.#restart(`status ${started.child.exitCode}`);
+  }
+
+  #runnerEnvironment() {
+    const { runner } = this.#options;
+    if (runner.name === 'process') return runnerEnvironment(runner);
+    return runnerEnvironment({ ...runner, content: [...runner.content, this.contentDirectory] });
   }
 
   async #restart(how: string): Promise<void> {
@@ -233,12 +238,5 @@ export class PrivateSession {
       await sleep(clock, 20, hurry).catch(() => undefined);
     }
     if (!gone()) child.kill('SIGKILL');
-  }
-
-  async #awaitGone(clock: Clock): Promise<void> {
-    const giveUpAt = clock.now() + 2_000;
-    const never = new AbortController().signal;
-    const living = () => [...this.#machines.values()].some(isAlive);
-    while (living() && clock.now() < giveUpAt) await sleep(clock, 20, never);
   }
 }

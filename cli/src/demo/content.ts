@@ -1,5 +1,5 @@
 /** What the demonstration spreads: a real file or folder, its torrent, and its SHA-256 taken from the original. */
-import { realpathSync, statfsSync } from 'node:fs';
+import { realpathSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { toHex } from '@skep/p2p-core/bytes';
 import type { Host } from '@skep/p2p-core/host';
@@ -40,9 +40,20 @@ export async function readContent(
   }
 }
 
-/** Fails before anything is started if the user's path leads nowhere. */
-export function requireContent(path: string | undefined): void {
-  if (path !== undefined) realPathOf(path);
+/** Where the user's path leads, links followed; fails before anything is started if that is nowhere. */
+export function requireContent(path: string): string {
+  return realPathOf(path);
+}
+
+/** Fails if others than its owner may not read it: nodes in containers run as a user that owns nothing here. */
+export function requireReadable(path: string): void {
+  const { mode } = statSync(path);
+  if ((mode & 0o004) !== 0) return;
+  throw new CliError(
+    'permission',
+    exitCodes.machine,
+    `Nodes in containers cannot read ${path}, which only its owner may: \`chmod o+r\` lets them.`,
+  );
 }
 
 /** A Host reads no content through symbolic links, but the path that a user gives may well be one. */

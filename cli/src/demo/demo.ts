@@ -19,6 +19,8 @@ import { advanceHealing, beginHealing, type Healing } from './healing.ts';
 import { lookUpThrough } from './lookup.ts';
 
 export interface DemoOptions {
+  /** What each node is, in a word: a process, a container. */
+  readonly kind: string;
   readonly contentPath: string;
   readonly bootstrap: number;
   /** One seeds, the others fetch. */
@@ -147,7 +149,7 @@ export class Demo {
     const idle = spares === 0 ? '' : `, ${spares} warm ${spares === 1 ? 'spare' : 'spares'}`;
     const indexing = index === 0 ? '' : `, ${index} index ${index === 1 ? 'node' : 'nodes'}`;
     this.#say(
-      `${bootstrap} bootstrap nodes${indexing}, 1 seed and ${peers - 1} leeches${idle}, each a process of its own`,
+      `${bootstrap} bootstrap nodes${indexing}, 1 seed and ${peers - 1} leeches${idle}, each a ${this.#options.kind} of its own`,
     );
   }
 

@@ -19,7 +19,8 @@ const again = { wantedPeers: 1, firstDelayMs: 50, maxDelayMs: 500 };
 export async function lookUpThrough(host: Host, options: LookupOptions): Promise<Address> {
   const { through, infoHash, expected, signal } = options;
   const wanted = new Set(expected.map(formatAddress));
-  const local = { host: through.host, port: 0 };
+  // Nodes that are processes have loopback addresses of this machine's; others are reached from wherever it is.
+  const local = { host: through.host.startsWith('127.') ? through.host : '0.0.0.0', port: 0 };
   const dht = await createDht({ host }, { local, bootstrap: [through], readOnly: true });
   try {
     return await new Promise<Address>((resolve, reject) => {

@@ -82,7 +82,7 @@ export class DockerEngine {
   }
 
   /** Those that have all of these labels; the dead too. */
-  async containers(having: Labels): Promise<EngineContainer[]> {
+  async containers(having: Labels = {}): Promise<EngineContainer[]> {
     const filters = { label: labelFilter(having) };
     const found = await this.#asked(this.#docker.listContainers({ all: true, filters }));
     return found.map(({ Id, Names, Labels, State }) => ({

@@ -28,6 +28,7 @@ import { DeathWatch } from './docker-deaths.ts';
 import { type ContainerDetails, type DockerEngine, isAlive } from './docker-engine.ts';
 import { EngineError } from './docker-engine-error.ts';
 import { containerName, type Labels, labels, machineOf, networkName } from './docker-naming.ts';
+import { removeLabelled } from './docker-remains.ts';
 
 export interface DockerLauncherOptions {
   /** Tells this control API's containers from those of others on the same Engine; the same after a restart. */
@@ -229,10 +230,7 @@ export class DockerLauncher implements Launcher {
   }
 
   async forget(clusterUid: string): Promise<void> {
-    const own = this.#own(clusterUid);
-    for (const { id } of await this.#engine.containers(own)) await this.#engine.remove(id, { force: true });
-    for (const name of await this.#engine.volumes(own)) await this.#engine.removeVolume(name);
-    for (const { id } of await this.#engine.networks(own)) await this.#engine.removeNetwork(id);
+    await removeLabelled(this.#engine, this.#own(clusterUid));
     const served = await this.#networks.get(clusterUid);
     this.#networks.delete(clusterUid);
     await served?.close();

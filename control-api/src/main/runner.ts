@@ -63,7 +63,7 @@ async function dockerRunner(host: Host, options: RunnerOptions): Promise<Runner>
   const launcher = new DockerLauncher(
     { host, engine: new DockerEngine() },
     {
-      owner: ownerIn(stateDirectoryIn(env), host),
+      owner: env.SKEP_DOCKER_OWNER ?? ownerIn(stateDirectoryIn(env), host),
       image: env.SKEP_IMAGE ?? `skep:${version}`,
       limits: {
         memoryBytes: numberIn(env, 'SKEP_DOCKER_MEMORY', 6 * 1024 ** 2, 'bytes, as in 536870912'),

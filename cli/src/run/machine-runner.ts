@@ -1,9 +1,9 @@
 /**
- * The runner `process`: a scenario on real processes of this machine, under a control API of the run's own in a
- * temporary directory. Whatever happens, nothing of it is left.
+ * The runners `process` and `docker`: a scenario on real machines here, under a control API of the run's own in a temporary
+ * directory. Whatever happens, nothing of it is left.
  */
 import { createCipheriv, createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunRecord, ScenarioPlan } from '@skep/contract';
 import {
@@ -15,9 +15,13 @@ import {
 import { type Host, sleep } from '@skep/p2p-core/host';
 import { PrivateSession } from '../daemon/private-session.ts';
 import { requireSpace } from '../demo/content.ts';
+import { type RunnerChoice, runnerChoice } from '../runners/choice.ts';
 import type { Interrupts } from '../terminal/interrupts.ts';
 
-export interface ProcessRunOptions {
+export interface MachineRunOptions {
+  readonly runner: RunnerChoice['name'];
+  /** Of containers. */
+  readonly image?: string;
   readonly seed: string;
   readonly version: string;
   readonly interrupts: Interrupts;
@@ -26,13 +30,14 @@ export interface ProcessRunOptions {
 }
 
 /** Rejects with Interrupted, or with CliError if the platform fails before or beside the run. */
-export async function runOnProcesses(
+export async function runOnMachines(
   host: Host,
   plan: ScenarioPlan,
-  options: ProcessRunOptions,
+  options: MachineRunOptions,
 ): Promise<RunRecord> {
   const { seed, version, interrupts, listener, note } = options;
-  const session = new PrivateSession(host, { cluster: 'run', keep: false, note });
+  const runner = runnerChoice(options, []);
+  const session = new PrivateSession(host, { cluster: 'run', keep: false, runner, note });
   const signal = AbortSignal.any([interrupts.signal, session.failure]);
   try {
     requireSpace(session.directory, spaceFor(plan));
@@ -44,7 +49,7 @@ export async function runOnProcesses(
         api: session.api,
         clock: host.clock,
         compute: host.compute,
-        content: contentIn(host, join(session.directory, 'content'), seed, signal),
+        content: contentIn(host, session.contentDirectory, seed, signal),
         listener: {
           ...listener,
           onEvent: (event) => listener.onEvent(event),
@@ -56,7 +61,7 @@ export async function runOnProcesses(
           },
         },
       },
-      { seed, runner: 'process', version, cluster: 'run', ephemeral: true, signal },
+      { seed, runner: runner.name, version, cluster: 'run', ephemeral: true, signal },
     );
     if (record.verdict === 'broken') note(`the logs are in ${await session.saveLogs()}`);
     return record;
@@ -75,7 +80,6 @@ function spaceFor({ content, cluster, timeline }: ScenarioPlan): number {
 function contentIn(host: Host, contentRoot: string, seed: string, signal: AbortSignal): ContentPort {
   return {
     async make({ name, bytes }) {
-      mkdirSync(contentRoot, { recursive: true });
       await writeContent(join(contentRoot, name), bytes, `${seed}/${name}`, () =>
         sleep(host.clock, 0, signal),
       );
@@ -95,7 +99,7 @@ async function writeContent(
 ): Promise<void> {
   const key = createHash('sha256').update(label).digest();
   const cipher = createCipheriv('aes-256-ctr', key, new Uint8Array(16));
-  const file = openSync(path, 'w', 0o600);
+  const file = openSync(path, 'w', 0o644);
   try {
     for (let at = 0; at < length; ) {
       const chunk = cipher.update(new Uint8Array(Math.min(chunkBytes, length - at)));
