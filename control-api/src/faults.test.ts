@@ -158,6 +158,19 @@ describe('what nodes endure', () => {
   });
 });
 
+it('can name the control API once the name that machines know it by leads somewhere', async () => {
+  const named = await createWorld(1, { baseUrl: () => 'https://control-api.internal:7700' });
+  await named.client(adminToken).createCluster({ body: { name: 'bees', network: {} } });
+  const body: Injection = { kind: 'partition', nodes: ['control-api'], way: 'both', forMs: 100 };
+  const cut = () => named.client(adminToken).injectFault({ params, body });
+  await expect(cut()).rejects.toMatchObject({ problem: { code: 'fault-not-possible' } });
+  Object.assign(named.host, { net: { resolve: async () => ['10.64.16.9'] } });
+  await named.advance(5_000);
+  expect(await cut()).toMatchObject({ state: 'active' });
+  expect(named.troubles.filter((trouble) => trouble.includes('until its address is known'))).toHaveLength(1);
+  await Promise.all([named.api.stop(), named.advance(2_000)]);
+});
+
 describe('machines', () => {
   it('that crash are dead, as by any failure', async () => {
     await createServing();

@@ -1,6 +1,7 @@
 /**
- * Faults as they are asked for, and the timers that end them, or go on with those that strike many machines. A timer that is lost with the process is set
- * again by the next one; a machine under conditions ends them by its own clock besides.
+ * Faults as they are asked for, and the timers that end them, or go on with those that strike many machines. A timer
+ * that is lost with the process is set again by the next one; a machine under conditions ends them by its own clock
+ * besides.
  */
 import type { Fault } from '@skep/contract';
 import { addressFamily, type Host, type Timer } from '@skep/p2p-core/host';
@@ -15,6 +16,8 @@ import type { Launcher } from './ports/launcher.ts';
 
 /** How soon what the store did not take is tried again. */
 const retryMs = 500;
+/** How soon the control API's own name is looked up again: it may have become known only as this process started. */
+const lookUpAgainMs = 5_000;
 
 export interface FaultsComponents {
   readonly host: Host;
@@ -33,6 +36,9 @@ export class Faults {
   readonly #components: FaultsComponents;
   readonly #options: FaultsOptions;
   readonly #timers = new Map<ClusterRecord, { readonly dueMs: number; readonly timer: Timer }>();
+  #ownHosts: readonly string[] = [];
+  #lookUpTimer: Timer | undefined;
+  #stopped = false;
   #surroundings: Surroundings;
   #unsubscribe: () => void = () => undefined;
 
@@ -45,22 +51,27 @@ export class Faults {
     };
   }
 
-  /** What standing commands are derived with. */
+  /** What standing commands are derived with. The same object for as long as nothing of it changes. */
   get surroundings(): Surroundings {
-    const { controlApiHosts } = this.#surroundings;
-    const further = this.#components.launcher.apiHosts?.() ?? [];
-    return { ...this.#surroundings, controlApiHosts: [...controlApiHosts, ...further] };
+    const controlApiHosts = [...this.#ownHosts, ...(this.#components.launcher.apiHosts?.() ?? [])];
+    const known = this.#surroundings.controlApiHosts;
+    const isSame =
+      known.length === controlApiHosts.length && known.every((host, at) => host === controlApiHosts[at]);
+    if (!isSame) this.#surroundings = { ...this.#surroundings, controlApiHosts };
+    return this.#surroundings;
   }
 
   async start(): Promise<void> {
     const { clusters } = this.#components;
-    this.#surroundings = { ...this.#surroundings, controlApiHosts: await this.#controlApiHosts() };
+    await this.#lookUpOwnHosts();
     this.#unsubscribe = clusters.onChange((record) => this.#schedule(record));
     for (const record of clusters.all()) this.#schedule(record);
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#unsubscribe();
+    this.#lookUpTimer?.cancel();
     for (const { timer } of this.#timers.values()) timer.cancel();
     this.#timers.clear();
   }
@@ -110,17 +121,24 @@ export class Faults {
     this.#timers.set(record, { dueMs, timer });
   }
 
-  async #controlApiHosts(): Promise<readonly string[]> {
+  /** Until it is known by which addresses machines know the control API. */
+  async #lookUpOwnHosts(isFirst = true): Promise<void> {
+    const { host } = this.#components;
     const { hostname } = new URL(this.#options.baseUrl());
-    const host = hostname.replace(/^\[(.*)\]$/, '$1');
-    if (addressFamily(host) !== undefined) return [host];
+    const name = hostname.replace(/^\[(.*)\]$/, '$1');
+    if (addressFamily(name) !== undefined) {
+      this.#ownHosts = [name];
+      return;
+    }
     try {
-      return await this.#components.host.net.resolve(host);
+      this.#ownHosts = await host.net.resolve(name);
     } catch (error) {
-      this.#options.onTrouble(
-        `faults cannot name the control API, whose address is not known: ${String(error)}`,
-      );
-      return [];
+      if (isFirst) {
+        const message = `faults cannot name the control API until its address is known: ${String(error)}`;
+        this.#options.onTrouble(message);
+      }
+      if (this.#stopped) return;
+      this.#lookUpTimer = host.clock.setTimer(lookUpAgainMs, () => void this.#lookUpOwnHosts(false));
     }
   }
 }
