@@ -216,6 +216,8 @@ export const LifecycleProperties = z.discriminatedUnion('Kind', [
   z.object({ Kind: z.literal('cluster'), Spec: z.string(), Deploy: z.string(), Teardown: z.string() }),
   /** Creation ends with an image that can be pulled. Attribute: `Image`, as `repository@sha256:…`. */
   z.object({ Kind: z.literal('image'), SourceHash: BuildRequest.shape.sourceHash, Build: z.string() }),
+  /** Deletion ends with no such record in the zone: the control API set it, and the zone can't be deleted with it. */
+  z.object({ Kind: z.literal('name'), HostedZone: z.string(), Name: z.string() }),
 ]);
 export type LifecycleProperties = z.infer<typeof LifecycleProperties>;
 

@@ -125,6 +125,7 @@ export class Cluster extends Construct {
       deploymentName,
       deploy: this.functions.get('deploy'),
       teardown: this.functions.get('teardown'),
+      lifecycle: this.functions.get('lifecycle'),
       nodeSecurityGroup: this.fleet.securityGroup,
       ...(props.controlInstanceType === undefined ? {} : { instanceType: props.controlInstanceType }),
       ...(props.domain === undefined ? {} : { domain: props.domain }),

@@ -3,6 +3,7 @@
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { describe, expect, it } from 'vitest';
 import { templateOf } from '../testing/synthesis.ts';
@@ -15,6 +16,9 @@ function controlTemplate(props: Partial<ControlPlaneProps> = {}): Template {
     const named = (name: string) =>
       lambda.Function.fromFunctionAttributes(stack, name, {
         functionArn: `arn:aws:lambda:eu-central-1:123456789012:function:${name}`,
+        role: new iam.Role(stack, `${name}Role`, {
+          assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
+        }),
         sameEnvironment: true,
       });
     new ControlPlane(stack, 'ControlPlane', {
@@ -23,6 +27,7 @@ function controlTemplate(props: Partial<ControlPlaneProps> = {}): Template {
       repository: new ecr.Repository(stack, 'Repository'),
       deploy: named('deploy'),
       teardown: named('teardown'),
+      lifecycle: named('lifecycle'),
       nodeSecurityGroup: new ec2.SecurityGroup(stack, 'Machines', { vpc: network.vpc }),
       deploymentName: 'Bees',
       ...props,
@@ -111,13 +116,19 @@ describe('a control plane', () => {
               'ForAllValues:StringEquals': {
                 'route53:ChangeResourceRecordSetsNormalizedRecordNames': ['control.bees.internal'],
                 'route53:ChangeResourceRecordSetsRecordTypes': ['A'],
-                'route53:ChangeResourceRecordSetsActions': ['UPSERT', 'DELETE'],
+                'route53:ChangeResourceRecordSetsActions': ['UPSERT'],
               },
             },
           }),
         ]),
       },
     });
+  });
+
+  it('has that name removed when nobody is left who could set it', () => {
+    const [[id] = ['']] = Object.entries(template.findResources('Custom::SkepName'));
+    template.hasResourceProperties('Custom::SkepName', { Kind: 'name', Name: 'control.bees.internal' });
+    template.hasResource('AWS::AutoScaling::AutoScalingGroup', { DependsOn: Match.arrayWith([id]) });
   });
 
   it('lets its machines in, and nobody else', () => {

@@ -3,7 +3,7 @@
  * keeps and is told: table, bucket, secrets, queue. It holds no right to EC2; what it wants of machines it asks the deploy
  * and teardown functions for.
  */
-import { Duration, Stack, Validations } from 'aws-cdk-lib';
+import { CustomResource, Duration, Stack, Validations } from 'aws-cdk-lib';
 import * as autoscaling from 'aws-cdk-lib/aws-autoscaling';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type * as ecr from 'aws-cdk-lib/aws-ecr';
@@ -28,6 +28,8 @@ export interface ControlPlaneProps {
   /** Functions that it asks for machines and for their end. */
   readonly deploy: lambda.IFunction;
   readonly teardown: lambda.IFunction;
+  /** Function that serves as custom resource: it removes the name that the control API sets, or its zone would stay. */
+  readonly lifecycle: lambda.IFunction;
   /** Of the machines, which reach it at its port. */
   readonly nodeSecurityGroup: ec2.ISecurityGroup;
   /**
@@ -114,7 +116,7 @@ export class ControlPlane extends Construct {
     this.state.grantUse(this.role);
     this.events.grantConsume(this.role);
     grantInvoke(this.role, [deploy, teardown]);
-    this.#grantOwnName();
+    this.role.addToPolicy(this.#changesOfOwnName('UPSERT'));
 
     const launchTemplate = new ec2.LaunchTemplate(this, 'Template', {
       ...containerHost(props),
@@ -159,6 +161,8 @@ export class ControlPlane extends Construct {
             }),
           }),
     });
+    // Gone only when nobody is left that could set it again.
+    this.group.node.addDependency(this.#privateName(props.lifecycle));
     Validations.of(this.group).acknowledge({
       id: 'AwsSolutions-AS3',
       reason: 'Nobody is to be told of a group of one: the control API’s heartbeat is watched instead.',
@@ -169,21 +173,40 @@ export class ControlPlane extends Construct {
     }
   }
 
-  /** Its own name in its own zone, and no other. */
-  #grantOwnName(): void {
-    this.role.addToPolicy(
-      new iam.PolicyStatement({
-        sid: 'SetItsOwnName',
-        actions: ['route53:ChangeResourceRecordSets'],
-        resources: [this.hostedZone.hostedZoneArn],
-        conditions: {
-          'ForAllValues:StringEquals': {
-            'route53:ChangeResourceRecordSetsNormalizedRecordNames': [this.name],
-            'route53:ChangeResourceRecordSetsRecordTypes': ['A'],
-            'route53:ChangeResourceRecordSetsActions': ['UPSERT', 'DELETE'],
-          },
+  /** The record itself is the control API's to set; this is its end. */
+  #privateName(lifecycle: lambda.IFunction): CustomResource {
+    const record = new CustomResource(this, 'Name', {
+      resourceType: 'Custom::SkepName',
+      serviceToken: lifecycle.functionArn,
+      properties: { Kind: 'name', HostedZone: this.hostedZone.hostedZoneId, Name: this.name },
+    });
+    const removal = new iam.Policy(this, 'NameRemoval', {
+      roles: [lifecycle.role!],
+      statements: [
+        new iam.PolicyStatement({
+          actions: ['route53:ListResourceRecordSets'],
+          resources: [this.hostedZone.hostedZoneArn],
+        }),
+        this.#changesOfOwnName('DELETE'),
+      ],
+    });
+    record.node.addDependency(removal);
+    return record;
+  }
+
+  /** The right to this name in this zone, and no other. */
+  #changesOfOwnName(...actions: ('UPSERT' | 'DELETE')[]): iam.PolicyStatement {
+    return new iam.PolicyStatement({
+      sid: 'ChangeThisName',
+      actions: ['route53:ChangeResourceRecordSets'],
+      resources: [this.hostedZone.hostedZoneArn],
+      conditions: {
+        'ForAllValues:StringEquals': {
+          'route53:ChangeResourceRecordSetsNormalizedRecordNames': [this.name],
+          'route53:ChangeResourceRecordSetsRecordTypes': ['A'],
+          'route53:ChangeResourceRecordSetsActions': actions,
         },
-      }),
-    );
+      },
+    });
   }
 }

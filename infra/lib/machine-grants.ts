@@ -77,19 +77,17 @@ export function grantLaunch(grantee: iam.IGrantable, deploymentName: string, sco
 
 /** Ending the instances and network interfaces that bear the deployment's tag, and looking at what there is. */
 export function grantTerminate(grantee: iam.IGrantable, deploymentName: string): void {
-  const tagged = { StringEquals: { [`aws:ResourceTag/${deploymentTag}`]: deploymentName } };
-  grant(grantee, 'EndTaggedMachines', ['ec2:TerminateInstances'], anyOf(grantee, 'instance'), {
-    ...tagged,
+  const machinesOfDeployment = {
+    StringEquals: { [`aws:ResourceTag/${deploymentTag}`]: deploymentName },
     // The control plane's instance bears the deployment's tag too, and is no machine.
     Null: { [`aws:ResourceTag/${machineTag}`]: 'false' },
-  });
-  grant(
-    grantee,
-    'DeleteTaggedInterfaces',
-    ['ec2:DeleteNetworkInterface'],
-    anyOf(grantee, 'network-interface'),
-    tagged,
-  );
+  };
+  for (const [sid, action, kind] of [
+    ['EndTaggedMachines', 'ec2:TerminateInstances', 'instance'],
+    ['DeleteTaggedInterfaces', 'ec2:DeleteNetworkInterface', 'network-interface'],
+  ] as const) {
+    grant(grantee, sid, [action], anyOf(grantee, kind), machinesOfDeployment);
+  }
   grantLook(grantee);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Custom resources of CloudFormation: one is a cluster that is stood up and torn down with its stack, one an image that is
- * built before anything needs it. CloudFormation waits an hour for an answer that does not come, so one is given always:
+ * built before anything needs it, one the name that the control API sets. CloudFormation waits an hour for an answer that does not come, so one is given always:
  * also after an error, and before the function's own time is over.
  */
 import { BuildAnswer, ClusterSpec, LifecycleProperties, StandUpAnswer, TeardownAnswer } from '@skep/contract';
@@ -8,6 +8,7 @@ import type { AwsFunctions } from '@skep/control-api/launchers/aws-functions';
 import type { Clock, Http, Random } from '@skep/p2p-core/host';
 import * as z from 'zod';
 import { backOffMs, pause } from '../patience.ts';
+import type { PrivateNames } from './private-names.ts';
 
 /** https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html */
 export const LifecycleEvent = z.object({
@@ -26,6 +27,7 @@ export interface LifecycleComponents {
   readonly random: Random;
   readonly http: Http;
   readonly functions: Pick<AwsFunctions, 'call'>;
+  readonly names: Pick<PrivateNames, 'remove'>;
 }
 
 /** The attributes of the resource. */
@@ -74,14 +76,16 @@ async function carryOut(
   const read = LifecycleProperties.safeParse(ResourceProperties);
   if (RequestType === 'Delete') {
     // Of what could not be read nothing was made, and an image is the repository's.
-    return read.success && read.data.Kind === 'cluster' ? tearDown(components, read.data, dueMs) : {};
+    if (!read.success) return {};
+    if (read.data.Kind === 'cluster') return tearDown(components, read.data, dueMs);
+    if (read.data.Kind === 'name') await components.names.remove(read.data.HostedZone, read.data.Name);
+    return {};
   }
   if (!read.success) {
     throw new Error(`the resource's properties are not as they must be: ${z.prettifyError(read.error)}`);
   }
-  return read.data.Kind === 'image'
-    ? build(components, read.data, dueMs)
-    : standUp(components, read.data, dueMs);
+  if (read.data.Kind === 'image') return build(components, read.data, dueMs);
+  return read.data.Kind === 'cluster' ? standUp(components, read.data, dueMs) : {};
 }
 
 async function build(
