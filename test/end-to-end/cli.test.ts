@@ -205,7 +205,7 @@ describe.skipIf(process.platform !== 'linux')('a cluster of the user', { timeout
     await expectNothingLeft(2_000);
   });
 
-  it('tests itself, and says of which node what is wrong', async () => {
+  it('tests itself, says of which node what is wrong, and serves whoever has its address and a token', async () => {
     const state = join(directory, 'state');
     const spec = join(directory, 'spec.yaml');
     // A wrong clock is a fault of machines that have addresses of their own.
@@ -236,6 +236,29 @@ describe.skipIf(process.platform !== 'linux')('a cluster of the user', { timeout
       expect(events).toMatch(/tests-done .*passed=4 failed=0 missing=0/);
       expect(events).toMatch(/tests-done .*passed=3 failed=1 missing=0/);
       expect((await run('test', '-c', 'none')).code).toBe(3);
+      // Whoever has its address and a token needs nothing else of this user's.
+      const { api } = JSON.parse(up.stdout);
+      const elsewhere = (token: string, ...args: string[]) => {
+        const where = ['--api', api, '--token-file', join(state, token)];
+        return runCli([...args, ...where], join(directory, 'elsewhere'), { TMPDIR: scratch });
+      };
+      const viewer = join('control-api', 'viewer-token');
+      const reading = [['status'], ['nodes'], ['logs', 'peer-1'], ['events'], ['redeployments'], ['faults']];
+      const read = await Promise.all(reading.map((args) => elsewhere(viewer, ...args)));
+      const shown = [
+        /lab +active/,
+        /peer-1 +1 +serving/,
+        /listening/,
+        /node-serving/,
+        /no redep/,
+        /clock of peer-1/,
+      ];
+      expect(read.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
+        shown.map((what) => ({ code: 0, stdout: expect.stringMatching(what) })),
+      );
+      expect((await elsewhere(viewer, 'test')).code).toBe(5);
+      expect((await elsewhere('admin-token', 'faults', '--end', '1')).code).toBe(0);
+      expect((await elsewhere('admin-token', 'test')).code).toBe(0);
       const leftovers = () =>
         readdirSync(state, { recursive: true }).filter((path) => String(path).endsWith('/self-test'));
       // They are removed as soon as the node is told that the run is done.
