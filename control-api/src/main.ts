@@ -101,6 +101,7 @@ async function main(): Promise<void> {
       ...(tls && { apiCertificate: tls.identity.certificate }),
       alwaysShaped: env.SKEP_SHAPED === '1',
       masterSecret,
+      ...(runner.joinTimeoutMs && { joinTimeoutMs: runner.joinTimeoutMs }),
       onTrouble: tell,
     },
   );

@@ -16,6 +16,9 @@ import { tagDeployment } from './tags.ts';
 import { Watchdog } from './watchdog.ts';
 import { connectFunctions, mayInvoke } from './wiring.ts';
 
+/** Machines outlive a control API that is on its way to a new instance. */
+const orphanMs = 600_000;
+
 export interface ClusterProps {
   /**
    * What is to run in it, as the control API takes it; `false` for the platform alone, on which clusters are made later.
@@ -177,7 +180,7 @@ export class Cluster extends Construct {
       serviceToken: lifecycle.functionArn,
       properties: {
         Kind: 'cluster',
-        Spec: JSON.stringify({ name: this.deploymentName.toLowerCase(), ...spec }),
+        Spec: JSON.stringify({ name: this.deploymentName.toLowerCase(), orphanMs, ...spec }),
         Deploy: deploy.functionName,
         Teardown: teardown.functionName,
       },

@@ -58,7 +58,7 @@ export function connectFunctions({ functions, fleet, controlPlane, ...deployment
   state.grantRows(runTests, ['order/']);
 
   const watchdog = functions.get('watchdog');
-  tell(watchdog, controlPlane.environment);
+  tell(watchdog, { ...controlPlane.environment, ...mortal });
   state.grantRows(watchdog);
   state.identity.grantRead(watchdog);
   state.adminToken.grantRead(watchdog);

@@ -46,6 +46,19 @@ export const DeployEnvironment = z.object({
 });
 export const TeardownEnvironment = z.object({ ...deployment, ...table });
 export const RunTestsEnvironment = z.object({ ...table });
+/** As the control API itself has it. */
+export const WatchdogEnvironment = z.object({
+  ...table,
+  ...expiry,
+  SKEP_ADMIN_SECRET: text,
+  SKEP_IDENTITY_SECRET: text,
+  SKEP_DEPLOY_FUNCTION: text,
+  SKEP_TEARDOWN_FUNCTION: text,
+  SKEP_EVENTS_QUEUE: text,
+  SKEP_SUBNETS: json(z.array(NodeSubnet).min(1)),
+  /** Where machines reach the control API. */
+  SKEP_PUBLIC_URL: z.url({ error: 'must be set to a URL' }),
+});
 /** Without a name: of all deployments in the region. */
 export const ReapEnvironment = z.object({ SKEP_CLUSTER: text.optional(), ...expiry });
 export const BuildEnvironment = z.object({

@@ -14,9 +14,14 @@ import { type Environment, jsonIn, required, stateDirectoryIn } from './environm
 
 export interface Runner {
   readonly launcher: Launcher & { close(): void };
+  /** Where a machine takes longer to join than a process or a container does. */
+  readonly joinTimeoutMs?: number;
   /** To be called once the control API listens, before it begins. Rejects with a sentence that says what is missing. */
   start(): Promise<void>;
 }
+
+/** An instance boots, and pulls its image from a registry that a thousand others ask too. */
+const instanceJoinMs = 300_000;
 
 export interface RunnerOptions {
   readonly env: Environment;
@@ -94,7 +99,7 @@ async function awsRunner({ clock }: Host, { env, onTrouble }: RunnerOptions): Pr
       onTrouble,
     },
   );
-  return { launcher, start: async () => undefined };
+  return { launcher, joinTimeoutMs: instanceJoinMs, start: async () => undefined };
 }
 
 /** IPv4 networks that this computer is in. */
