@@ -7,6 +7,7 @@ import {
   type FaultRow,
   type LeaseRow,
   type MachineRow,
+  type MetainfoPartRow,
   machineKey,
   type RedeploymentRow,
   type SlotRow,
@@ -31,6 +32,7 @@ const tableNames: readonly TableName[] = [
   'faults',
   'tests',
   'testResults',
+  'metainfoParts',
 ];
 
 const bearsOnNoCommand: ReadonlySet<TableName> = new Set([
@@ -38,6 +40,7 @@ const bearsOnNoCommand: ReadonlySet<TableName> = new Set([
   'effects',
   'redeployments',
   'testResults',
+  'metainfoParts',
 ]);
 
 type Maps = { readonly [T in TableName]: Map<string, Tables[T]> };
@@ -92,6 +95,9 @@ export class ClusterRecord implements ClusterState {
   }
   get tests(): ReadonlyMap<string, TestRow> {
     return this.#maps.tests;
+  }
+  get metainfoParts(): ReadonlyMap<string, MetainfoPartRow> {
+    return this.#maps.metainfoParts;
   }
   get testResults(): ReadonlyMap<string, TestResultRow> {
     return this.#maps.testResults;

@@ -228,6 +228,7 @@ export class Clusters {
     try {
       if (!(await this.#store.commit([...writes, ...extra], events))) return false;
     } catch (error) {
+      if (error instanceof RangeError) throw new ProblemError({ code: 'too-large', detail: error.message });
       this.#stale.add(record);
       throw error;
     }

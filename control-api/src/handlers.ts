@@ -19,11 +19,12 @@ import { currentMachine } from './decisions/decision.ts';
 import { decideDelete } from './decisions/deletion.ts';
 import { decideJoin } from './decisions/join.ts';
 import { decideLease } from './decisions/lease.ts';
+import { mostPartsAtOnce, splitMetainfo } from './decisions/metainfo-parts.ts';
 import { decideCancelRedeployment } from './decisions/operator.ts';
 import { decideAddNode } from './decisions/ring-change.ts';
 import type { Attempt, MachineRow, SlotRow, TorrentRow } from './decisions/rows.ts';
 import { refOf } from './decisions/spares.ts';
-import { decideAddTorrent, decideRemoveTorrent } from './decisions/torrents.ts';
+import { decideAddTorrent, decidePutMetainfo, decideRemoveTorrent } from './decisions/torrents.ts';
 import { type EventStreamComponents, eventStream } from './event-stream.ts';
 import type { Faults } from './faults.ts';
 import type { Healing } from './healing.ts';
@@ -256,8 +257,10 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
           detail: `${info.name} has several files: only a torrent of one file can be fetched from a contentUrl`,
         });
       }
+      const infoHash = toHex(info.infoHash);
+      const { held, parts } = splitMetainfo(infoHash, body.metainfo);
       const row: TorrentRow = {
-        infoHash: toHex(info.infoHash),
+        infoHash,
         name: info.name,
         magnet: formatMagnet({
           infoHash: info.infoHash,
@@ -266,10 +269,14 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
           peers: [],
         }),
         lengthBytes: info.length,
-        metainfo: body.metainfo,
+        ...held,
         seeds: body.seeds,
         leeches: body.leeches,
       };
+      for (let first = 0; first < parts.length; first += mostPartsAtOnce) {
+        const some = parts.slice(first, first + mostPartsAtOnce);
+        await clusters.transact(record, (state) => decidePutMetainfo(state, row, some));
+      }
       return torrentView(await clusters.transact(record, (state) => decideAddTorrent(state, row)));
     },
 

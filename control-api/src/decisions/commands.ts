@@ -5,6 +5,7 @@
 import type { Command, MachineId } from '@skep/contract';
 import { baseConditions, faultConditions, type Surroundings } from './conditions.ts';
 import type { ClusterState } from './decision.ts';
+import { metainfoOf } from './metainfo-parts.ts';
 import { type MachineRow, machineKey, type SlotRow, type TorrentRow } from './rows.ts';
 import { selfTestCommand } from './self-tests.ts';
 import { becoming } from './spares.ts';
@@ -46,7 +47,7 @@ export function commandsFor(
     commands.push({ kind: 'heed-deaths', deaths: knownDeaths(state), ...silences(silent, now) });
   } else if (slot.role === 'peer') {
     for (const torrent of state.torrents.values()) {
-      const command = holdTorrent(torrent, slot.slot);
+      const command = holdTorrent(state, torrent, slot.slot);
       if (command !== undefined) commands.push(command);
     }
   }
@@ -138,12 +139,12 @@ function silences(silent: readonly Silent[], now: number) {
   return { silent: told };
 }
 
-function holdTorrent(torrent: TorrentRow, slot: string): Command | undefined {
-  const { infoHash, magnet, metainfo } = torrent;
+function holdTorrent(state: ClusterState, torrent: TorrentRow, slot: string): Command | undefined {
+  const { infoHash, magnet } = torrent;
   const seed = torrent.seeds.find((candidate) => candidate.slot === slot);
   if (seed !== undefined) {
     const { slot: _, ...content } = seed;
-    return { kind: 'hold-torrent', infoHash, magnet, metainfo, ...content };
+    return { kind: 'hold-torrent', infoHash, magnet, metainfo: metainfoOf(state, torrent), ...content };
   }
   if (torrent.leeches === 'all' || torrent.leeches.includes(slot)) {
     return { kind: 'hold-torrent', infoHash, magnet };

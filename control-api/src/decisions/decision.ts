@@ -12,7 +12,9 @@ import {
   type FaultRow,
   type LeaseRow,
   type MachineRow,
+  type MetainfoPartRow,
   machineKey,
+  metainfoPartKey,
   type RedeploymentRow,
   type SlotRow,
   single,
@@ -37,6 +39,7 @@ export interface ClusterState {
   readonly faults: ReadonlyMap<string, FaultRow>;
   readonly tests: ReadonlyMap<string, TestRow>;
   readonly testResults: ReadonlyMap<string, TestResultRow>;
+  readonly metainfoParts: ReadonlyMap<string, MetainfoPartRow>;
 }
 
 export type Change = {
@@ -102,6 +105,11 @@ export const put = {
   effect: (value: EffectRow): Change => ({ table: 'effects', id: effectKey(value), value }),
   fault: (value: FaultRow): Change => ({ table: 'faults', id: value.id, value }),
   test: (value: TestRow): Change => ({ table: 'tests', id: value.id, value }),
+  metainfoPart: (value: MetainfoPartRow): Change => ({
+    table: 'metainfoParts',
+    id: metainfoPartKey(value.infoHash, value.part),
+    value,
+  }),
   testResult: (value: TestResultRow): Change => ({
     table: 'testResults',
     id: testResultKey(value.test, machineKey(value.slot, value.generation)),

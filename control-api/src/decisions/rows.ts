@@ -90,10 +90,19 @@ export interface TorrentRow {
   readonly name: string;
   readonly magnet: string;
   readonly lengthBytes: number;
-  /** Base64. */
-  readonly metainfo: string;
+  /** The .torrent in base64; missing if it lies in parts. */
+  readonly metainfo?: string;
+  /** In how many rows of its own the .torrent lies. */
+  readonly metainfoParts?: number;
   readonly seeds: readonly Seed[];
   readonly leeches: 'all' | readonly string[];
+}
+
+/** One row's worth of a .torrent, in base64. */
+export interface MetainfoPartRow {
+  readonly infoHash: string;
+  readonly part: number;
+  readonly base64: string;
 }
 
 export interface FaultRow extends FaultView {
@@ -148,6 +157,7 @@ export interface Tables {
   faults: FaultRow;
   tests: TestRow;
   testResults: TestResultRow;
+  metainfoParts: MetainfoPartRow;
 }
 
 export type TableName = keyof Tables;
@@ -160,6 +170,10 @@ export function machineKey(slot: string, generation: number): string {
 }
 
 /** `machine`: its key. */
+export function metainfoPartKey(infoHash: string, part: number): string {
+  return `${infoHash}/${digits(part)}`;
+}
+
 export function testResultKey(test: string, machine: string): string {
   return `${test}/${machine}`;
 }

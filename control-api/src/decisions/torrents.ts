@@ -1,8 +1,36 @@
 /** Decides who holds a torrent. */
-import { type ClusterState, type Decision, put, refuse, remove } from './decision.ts';
-import type { TorrentRow } from './rows.ts';
+import { type ClusterState, type Decision, put, type Refused, refuse, remove } from './decision.ts';
+import { isWhole, partsPut, partsRemoved } from './metainfo-parts.ts';
+import type { MetainfoPartRow, TorrentRow } from './rows.ts';
 
+/**
+ * Writes down parts of a torrent's .torrent, `mostPartsAtOnce` at most. Refuses as adding the torrent would, so that
+ * those of one that is there are left alone.
+ */
+export function decidePutMetainfo(
+  state: ClusterState,
+  torrent: TorrentRow,
+  parts: readonly MetainfoPartRow[],
+): Decision<undefined> {
+  return refusalOf(state, torrent) ?? { answer: undefined, changes: partsPut(parts), guards: ['about'] };
+}
+
+/** All parts of its .torrent must have been put before. */
 export function decideAddTorrent(state: ClusterState, torrent: TorrentRow): Decision<TorrentRow> {
+  const refusal = refusalOf(state, torrent);
+  if (refusal !== undefined) return refusal;
+  if (!isWhole(state, torrent)) {
+    return refuse('not-found', `${torrent.infoHash} was removed while it was being added: add it again`);
+  }
+  return {
+    answer: torrent,
+    changes: [put.torrent(torrent)],
+    guards: ['about'],
+    events: [{ kind: 'torrent-added', data: { infoHash: torrent.infoHash, name: torrent.name } }],
+  };
+}
+
+function refusalOf(state: ClusterState, torrent: TorrentRow): Refused | undefined {
   const { about } = state;
   if (about.state === 'deleting') {
     return refuse('cluster-deleting', `${about.name} is being deleted: nothing can be added to it`);
@@ -24,12 +52,7 @@ export function decideAddTorrent(state: ClusterState, torrent: TorrentRow): Deci
       `${unfit} is no peer slot of ${about.name}: name peers as seeds and leeches`,
     );
   }
-  return {
-    answer: torrent,
-    changes: [put.torrent(torrent)],
-    guards: ['about'],
-    events: [{ kind: 'torrent-added', data: { infoHash: torrent.infoHash, name: torrent.name } }],
-  };
+  return undefined;
 }
 
 export function decideRemoveTorrent(state: ClusterState, infoHash: string): Decision<undefined> {
@@ -39,7 +62,7 @@ export function decideRemoveTorrent(state: ClusterState, infoHash: string): Deci
   }
   return {
     answer: undefined,
-    changes: [remove('torrents', infoHash)],
+    changes: [remove('torrents', infoHash), ...partsRemoved(state, infoHash)],
     events: [{ kind: 'torrent-removed', data: { infoHash, name: torrent.name } }],
   };
 }
