@@ -1,129 +1,38 @@
 /**
  * `skep connect` with moto for AWS and a real control API behind the tunnel. Session Manager itself cannot be had here:
- * a process stands in for the tunnel (tunnel-stand-in.js).
+ * a process stands in for the tunnel.
  */
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type ControlApiProcess, startControlApi } from '../../cli/src/daemon/control-api-process.ts';
 import { type Running, runCli, startCli } from '../../cli/src/testing/run-cli.ts';
-import type { Emulator } from './emulator.ts';
-import { hasMoto, startMoto } from './moto.ts';
-import { clientOf, createOutputsStack, ownTags } from './outputs-stack.ts';
+import { hasMoto } from './moto.ts';
+import { createOutputsStack } from './outputs-stack.ts';
+import { endQuietly, isRunning, stack, TunnelledDeployment, token, vpc } from './tunnelled-deployment.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 });
 
-const token = 'f'.repeat(64);
-const stack = 'Bees';
 const mayBeMissing = process.env.SKEP_TEST_ALL !== '1';
 
-const group = {
-  Vpc: { Type: 'AWS::EC2::VPC', Properties: { CidrBlock: '10.0.0.0/16' } },
-  Subnet: { Type: 'AWS::EC2::Subnet', Properties: { CidrBlock: '10.0.0.0/24', VpcId: { Ref: 'Vpc' } } },
-  Template: {
-    Type: 'AWS::EC2::LaunchTemplate',
-    Properties: {
-      LaunchTemplateData: {
-        ImageId: 'ami-12345678',
-        InstanceType: 't4g.small',
-        TagSpecifications: [{ ResourceType: 'instance', Tags: ownTags }],
-      },
-    },
-  },
-  Group: {
-    Type: 'AWS::AutoScaling::AutoScalingGroup',
-    Properties: {
-      MinSize: '1',
-      MaxSize: '1',
-      DesiredCapacity: '1',
-      VPCZoneIdentifier: [{ Ref: 'Subnet' }],
-      LaunchTemplate: {
-        LaunchTemplateId: { Ref: 'Template' },
-        Version: { 'Fn::GetAtt': ['Template', 'LatestVersionNumber'] },
-      },
-    },
-  },
-};
-
 describe.skipIf(!hasMoto() && mayBeMissing)('skep connect (moto, from test/aws/install-emulators)', () => {
-  let directory: string;
+  let deployment: TunnelledDeployment;
   let state: string;
-  let moto: Emulator;
-  let controlApi: ControlApiProcess;
-  let environment: Record<string, string>;
-  let secretArn: string;
+  let directory: string;
+  let environment: Readonly<Record<string, string>>;
   const running: Running[] = [];
 
   beforeEach(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'skep-connect-'));
-    state = join(directory, 'state');
-    const bin = join(directory, 'bin');
-    mkdirSync(bin);
-    writeFileSync(join(directory, 'token'), token, { mode: 0o600 });
-    [moto, controlApi] = await Promise.all([
-      startMoto(),
-      startControlApi({
-        stateDirectory: join(directory, 'control-api'),
-        port: 0,
-        adminTokenFile: join(directory, 'token'),
-        logFile: join(directory, 'control-api.log'),
-        exitWithParent: true,
-        runner: {},
-      }),
-    ]);
-    environment = {
-      ...moto.environment,
-      PATH: `${bin}:${process.env.PATH}`,
-      TUNNEL_TARGET: new URL(controlApi.url).host,
-      TUNNEL_LOG: join(directory, 'tunnels'),
-    };
-    for (const program of ['aws', 'session-manager-plugin']) {
-      copyFileSync(join(import.meta.dirname, 'tunnel-stand-in.js'), join(bin, program));
-      chmodSync(join(bin, program), 0o755);
-    }
-    // The stand-in is an ES module wherever it is copied to.
-    writeFileSync(join(bin, 'package.json'), '{"type":"module"}');
-    const { ARN = '' } = await new SecretsManagerClient(clientOf(moto)).send(
-      new CreateSecretCommand({ Name: 'admin', SecretString: JSON.stringify({ token }) }),
-    );
-    secretArn = ARN;
-    await createOutputsStack(moto, stack, group, {
-      AdminTokenSecret: secretArn,
-      ControlGroup: { Ref: 'Group' },
-    });
+    deployment = await TunnelledDeployment.start();
+    ({ state, directory, environment } = deployment);
   });
-
   afterEach(async () => {
     for (const { child, finished } of running.splice(0)) {
       child.kill('SIGKILL');
       await finished;
     }
-    for (const { pid } of tunnels()) endQuietly(pid);
-    controlApi?.child.kill('SIGKILL');
-    await moto?.stop();
-    rmSync(directory, { recursive: true, force: true });
+    await deployment?.stop();
   });
 
-  const tunnels = (): { pid: number; words: string[] }[] => {
-    const log = join(directory, 'tunnels');
-    if (!existsSync(log)) return [];
-    return readFileSync(log, 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-  };
   const connect = (...args: string[]): Running => {
     const started = startCli(['connect', '--stack', stack, ...args], state, environment);
     running.push(started);
@@ -155,7 +64,7 @@ describe.skipIf(!hasMoto() && mayBeMissing)('skep connect (moto, from test/aws/i
     expect(second).toMatchObject({ code: 5, stderr: expect.stringMatching(/runs already/) });
     await expect.poll(async () => (await fetch(`${told.api}/healthz`)).status).toBe(200);
 
-    const first = tunnels()[0];
+    const first = deployment.tunnels()[0];
     expect(first?.words).toEqual(
       expect.arrayContaining(['--target', told.instanceId, '--region', 'eu-central-1']),
     );
@@ -176,7 +85,7 @@ describe.skipIf(!hasMoto() && mayBeMissing)('skep connect (moto, from test/aws/i
     expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringMatching(/opening it again/) });
     expect(stdout + stderr + readFileSync(join(directory, 'tunnels'), 'utf8')).not.toContain(token);
     expect(existsSync(told.tokenFile)).toBe(false);
-    await expect.poll(() => tunnels().filter(({ pid }) => isRunning(pid))).toEqual([]);
+    await expect.poll(() => deployment.tunnels().filter(({ pid }) => isRunning(pid))).toEqual([]);
     expect((await runCli(['status'], state)).code).toBe(4);
   });
 
@@ -207,8 +116,8 @@ describe.skipIf(!hasMoto() && mayBeMissing)('skep connect (moto, from test/aws/i
       code: 3,
       stderr: expect.stringMatching(/no stack Wasps in eu-central-1/),
     });
-    const nobody = { AdminTokenSecret: secretArn, ControlGroup: 'nobody' };
-    await createOutputsStack(moto, 'Empty', { Vpc: group.Vpc }, nobody);
+    const nobody = { ...deployment.outputs, ControlGroup: 'nobody' };
+    await createOutputsStack(deployment.moto, 'Empty', vpc, nobody);
     const empty = await runCli(['connect', '--stack', 'Empty'], state, environment);
     expect(empty).toMatchObject({ code: 4, stderr: expect.stringMatching(/No instance .*group nobody/) });
     const refusing = { ...environment, TUNNEL_LOG: '/nowhere/tunnels' };
@@ -220,16 +129,3 @@ describe.skipIf(!hasMoto() && mayBeMissing)('skep connect (moto, from test/aws/i
     expect(existsSync(join(state, 'connection-token'))).toBe(false);
   });
 });
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function endQuietly(pid: number): void {
-  if (isRunning(pid)) process.kill(pid, 'SIGKILL');
-}

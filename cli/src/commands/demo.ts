@@ -1,19 +1,31 @@
 /** `skep demo`, which `npm start` runs: the whole story on this machine, then a cluster to look at. */
 import { Command } from 'commander';
 import { absolutePath, parseWhole } from '../arguments.ts';
+import { ownHours } from '../aws/aws-session.ts';
+import { costOf } from '../aws/cost.ts';
+import { costLines } from '../aws/cost-table.ts';
+import { meantDeployment } from '../aws/deployment.ts';
+import { deploymentSize } from '../aws/deployment-size.ts';
+import { type AwsFlags, withOptionalStack } from '../aws/flags.ts';
+import { priceTable } from '../aws/price-table.ts';
 import type { Context, Perform } from '../context.ts';
-import { PrivateSession } from '../daemon/private-session.ts';
 import { requireContent, requireReadable } from '../demo/content.ts';
-import { clusterName, Demo } from '../demo/demo.ts';
-import { exitCodeHelp } from '../exit-codes.ts';
-import { describeFailure } from '../failure.ts';
-import { type RunnerFlags, runnerChoice, withRunnerOptions } from '../runners/choice.ts';
+import { Demo } from '../demo/demo.ts';
+import { awsStage, localStage, type Staged } from '../demo/stages.ts';
+import { exitCodeHelp, exitCodes } from '../exit-codes.ts';
+import { CliError, describeFailure } from '../failure.ts';
+import { type RunnerChoice, type RunnerFlags, runnerChoice, withRunnerOptions } from '../runners/choice.ts';
+import { readSpec } from '../spec-file.ts';
 import { createBoard } from '../terminal/board.ts';
+import { confirm } from '../terminal/confirm.ts';
 import { Interrupted } from '../terminal/interrupts.ts';
 import { aborted } from '../timing.ts';
 
-interface DemoFlags extends RunnerFlags {
-  readonly json?: boolean;
+interface DemoFlags extends Omit<RunnerFlags, 'runner'>, AwsFlags {
+  readonly runner?: RunnerChoice['name'] | 'aws';
+  /** On AWS: the deployment to play on. */
+  readonly stack?: string;
+  readonly yes?: boolean;
   readonly content?: string;
   readonly bootstrap: number;
   readonly index: number;
@@ -24,8 +36,8 @@ interface DemoFlags extends RunnerFlags {
 }
 
 export function demoCommand(perform: Perform): Command {
-  return withRunnerOptions(new Command('demo'))
-    .description('Stand up a cluster here, spread a real file, kill the leader and watch it heal')
+  return withOptionalStack(withRunnerOptions(new Command('demo'), { aws: 'an EC2 instance' }))
+    .description('Stand up a cluster, spread a real file, kill the leader and watch it heal')
     .option('--content <path>', 'file or folder to spread (default: the running Node binary)', absolutePath)
     .option(
       '--bootstrap <n>',
@@ -38,29 +50,28 @@ export function demoCommand(perform: Perform): Command {
     .option('--spares <n>', 'warm spares; one takes over from the killed leader', parseWhole(0, 32), 0)
     .option('--exit', 'end the cluster when the story is told, instead of on Ctrl-C')
     .option('--keep', 'leave the logs on disk')
+    .option('-y, --yes', 'on AWS: do not ask whether it may cost')
     .option('--json', 'print one JSON object last, all else to standard error')
-    .addHelpText('after', exitCodeHelp)
+    .addHelpText('after', awsHelp + exitCodeHelp)
     .action((flags: DemoFlags) => perform(flags, (context) => demonstrate(context, flags)));
 }
+
+const awsHelp = `
+With --runner aws and --stack the story plays as a cluster of its own on that deployment; without
+--stack a platform is deployed for it, which is destroyed when it ends.
+`;
 
 async function demonstrate(context: Context, flags: DemoFlags): Promise<undefined> {
   const { host, output, interrupts } = context;
   const contentPath = requireContent(flags.content ?? process.execPath);
-  const runner = runnerChoice(flags, [contentPath]);
-  if (runner.name === 'docker') requireReadable(contentPath);
   const board = createBoard({ sink: output.progress, colour: output.colour, now: () => host.clock.now() });
-  const session = new PrivateSession(host, {
-    cluster: clusterName,
-    keep: flags.keep === true,
-    runner,
-    note: (text) => board.print(text),
-  });
+  const stage = await stageOf(context, flags, contentPath, (text) => board.print(text));
+  const { session } = stage;
   const signal = AbortSignal.any([interrupts.signal, session.failure]);
   const demo = new Demo(
-    { host, session, board, signal },
+    { host, stage, board, signal },
     {
       contentPath,
-      kind: runner.name === 'docker' ? 'container' : 'process',
       bootstrap: flags.bootstrap,
       index: flags.index,
       peers: flags.peers,
@@ -72,7 +83,7 @@ async function demonstrate(context: Context, flags: DemoFlags): Promise<undefine
     await demo.run();
     output.note('');
     output.note('All of it held.');
-    if (!flags.exit) await stayUp(context, session, signal);
+    if (!flags.exit) await stayUp(context, stage, signal);
     return undefined;
   } catch (error) {
     board.settle();
@@ -91,14 +102,46 @@ async function demonstrate(context: Context, flags: DemoFlags): Promise<undefine
   }
 }
 
+/** Rejects with CliError if the story cannot be played there, or is not to be paid for. */
+async function stageOf(
+  context: Context,
+  flags: DemoFlags,
+  contentPath: string,
+  note: (text: string) => void,
+): Promise<Staged> {
+  if (flags.runner !== 'aws') {
+    const runner = runnerChoice({ ...flags, runner: flags.runner ?? 'process' }, [contentPath]);
+    if (runner.name === 'docker') requireReadable(contentPath);
+    return localStage(context, { runner, keep: flags.keep === true, note });
+  }
+  if (flags.spares > 0) {
+    throw new CliError('usage', exitCodes.usage, 'There are no warm spares on AWS: leave --spares out.');
+  }
+  const stage = awsStage(context, { flags, note });
+  if (flags.stack === undefined) await agreeToCost(context, flags);
+  return stage;
+}
+
+async function agreeToCost(context: Context, flags: DemoFlags): Promise<void> {
+  const { bootstrap, index, peers } = flags;
+  const spec = await readSpec(context.host, undefined, { bootstrap, index, peers });
+  const { region } = await meantDeployment(context, { ...flags, stack: '' });
+  const cost = costOf(priceTable, deploymentSize(spec, { region, hours: ownHours }));
+  for (const line of costLines(cost, priceTable)) context.output.note(line);
+  await confirm(context, {
+    text: `Deploy that to ${region} for the story, and destroy it afterwards?`,
+    yes: flags.yes === true,
+  });
+}
+
 /** Until Ctrl-C, which is the good end here; rejects if the control API fails for good. */
 async function stayUp(
   { output, interrupts }: Context,
-  session: PrivateSession,
+  { session, cluster }: Staged,
   signal: AbortSignal,
 ): Promise<void> {
   output.note('The cluster stays up until Ctrl-C:');
-  output.note(`  live page  ${session.url}/#token=${session.viewerToken}&cluster=${clusterName}`);
+  output.note(`  live page  ${session.url}/#token=${session.viewerToken}&cluster=${cluster}`);
   output.note(`  API        ${session.url}`);
   output.note(`  documents  ${session.url}/docs`);
   await aborted(signal);

@@ -2,7 +2,7 @@
  * A control API and one cluster that are a command's own (demo, run): a directory, a control API that is
  * started again if it dies, an ephemeral cluster. Whatever happens, `end` leaves no machine and no file.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ApiClient, ApiError, type NodeView } from '@skep/contract';
@@ -12,6 +12,7 @@ import { exitCodes } from '../exit-codes.ts';
 import { CliError, describeFailure } from '../failure.ts';
 import { type RunnerChoice, runnerEnvironment } from '../runners/choice.ts';
 import { type OwnMachines, ownMachines } from '../runners/own-machines.ts';
+import { saveClusterLogs, saveTo } from './cluster-logs.ts';
 import { apiClient } from './connect.ts';
 import { type ControlApiProcess, startControlApi } from './control-api-process.ts';
 import { newToken, writePrivately } from './daemon.ts';
@@ -108,32 +109,9 @@ export class PrivateSession {
     const target = this.#options.keep
       ? join(this.directory, 'logs')
       : mkdtempSync(join(tmpdir(), `skep-${this.#options.cluster}-logs-`));
-    const save = async (name: string, read: () => Promise<string | Uint8Array>) => {
-      const text = await read().catch(
-        (error) => `not to be had: ${error instanceof Error ? error.message : error}\n`,
-      );
-      writeFileSync(join(target, name), text, { mode: 0o600 });
-    };
     mkdirSync(target, { recursive: true });
-    await save('control-api.log', () => this.#host.files.read(this.logFile, 64_000_000));
-    const nodes = await this.nodes().catch(() => []);
-    await save('nodes.json', async () => JSON.stringify(nodes, undefined, 2));
-    await save('events.json', async () => {
-      const events = await this.api.listEvents({
-        params: { cluster: this.#options.cluster },
-        query: { limit: 1_000 },
-      });
-      return events.map((event) => JSON.stringify(event)).join('\n');
-    });
-    for (const { slot } of nodes) {
-      await save(`${slot}.log`, async () => {
-        const log = await this.api.nodeLogs({
-          params: { cluster: this.#options.cluster, slot },
-          query: { tailBytes: 1_000_000 },
-        });
-        return log.text();
-      });
-    }
+    await saveTo(target, 'control-api.log', () => this.#host.files.read(this.logFile, 64_000_000));
+    await saveClusterLogs(this.api, this.#options.cluster, target);
     return target;
   }
 

@@ -2,25 +2,54 @@
  * The demonstration, phase by phase: a cluster, a real file through it, the ring's leader killed and
  * replaced, a newcomer served through the replacement alone. Each phase says what it awaits, and until when.
  */
-import { ApiError, type ClusterEvent, type ClusterView, type NodeView } from '@skep/contract';
+import { type ApiClient, ApiError, type ClusterEvent, type ClusterView, type NodeView } from '@skep/contract';
 import { toHex } from '@skep/p2p-core/bytes';
 import type { Host } from '@skep/p2p-core/host';
 import { encodeMetainfo } from '@skep/p2p-core/metainfo';
 import { followEvents } from '../daemon/event-stream.ts';
-import type { PrivateSession } from '../daemon/private-session.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError, isPassing } from '../failure.ts';
 import type { Board } from '../terminal/board.ts';
 import { formatBytes, formatDuration } from '../terminal/format.ts';
 import { until, within } from '../timing.ts';
-import { type DemoContent, readContent, requireSpace } from './content.ts';
-import { type Download, downloadOf, downloadRows, obstacleOf, shortfall } from './downloads.ts';
+import { type DemoContent, readContent } from './content.ts';
+import { type Download, downloadOf, downloadRows, holdingOf, obstacleOf, shortfall } from './downloads.ts';
 import { advanceHealing, beginHealing, type Healing } from './healing.ts';
 import { lookUpThrough } from './lookup.ts';
 
+/** Where the story plays: what differs between machines of this computer and machines elsewhere. */
+export interface DemoStage {
+  readonly session: DemoSession;
+  /** Name of the cluster. */
+  readonly cluster: string;
+  /** What each node is, in words: a process. */
+  readonly nodeIs: string;
+  /** How one is killed, in words: with SIGKILL. */
+  readonly howKilled: string;
+  /** How long nodes may take to serve, and a dead one to be replaced. */
+  readonly servingMs: number;
+  readonly healingMs: number;
+  /** An agent that could not reach the control API for this long ends itself. */
+  readonly orphanMs: number;
+  /** Whether this computer reaches the nodes' addresses. */
+  readonly reachesNodes: boolean;
+  /** Brings the content to where the seed can have it. Rejects with CliError if so many copies have no room. */
+  offer(content: DemoContent, copies: number): Promise<OfferedContent>;
+}
+
+export type OfferedContent = { readonly contentRoot: string } | { readonly contentUrl: string };
+
+/** A control API, and a cluster on it that is this command's own. */
+export interface DemoSession {
+  readonly url: string;
+  readonly api: ApiClient;
+  readonly isEphemeral: boolean;
+  start(): Promise<void>;
+  expectCluster(): void;
+  nodes(): Promise<NodeView[]>;
+}
+
 export interface DemoOptions {
-  /** What each node is, in a word: a process, a container. */
-  readonly kind: string;
   readonly contentPath: string;
   readonly bootstrap: number;
   /** One seeds, the others fetch. */
@@ -41,23 +70,17 @@ export interface DemoResult {
 
 export interface DemoParts {
   readonly host: Host;
-  readonly session: PrivateSession;
+  readonly stage: DemoStage;
   readonly board: Board;
   /** Aborted by Ctrl-C, and when the control API cannot be kept running. */
   readonly signal: AbortSignal;
 }
 
-/** The cluster's name. */
-export const clusterName = 'demo';
-
-const servingMs = 60_000;
-const healingMs = 90_000;
 const lookupMs = 30_000;
 /** Downloads take as long as the content is large; this is for the slowest disk and a busy machine. */
 const downloadBaseMs = 120_000;
 const slowestBytesPerMs = 1_000;
 const pollMs = 150;
-const orphanMs = 20_000;
 /** Often enough for bars that move. */
 const reportIntervalMs = 400;
 const seedSlot = 'peer-1';
@@ -69,6 +92,7 @@ export class Demo {
   #healing: Healing | undefined;
   #nodes: NodeView[] = [];
   #content!: DemoContent;
+  #offered!: OfferedContent;
   #infoHash = '';
 
   constructor(parts: DemoParts, options: DemoOptions) {
@@ -78,7 +102,8 @@ export class Demo {
 
   /** Runs every phase; resolves when all of it held, rejects with a sentence about what did not. */
   async run(): Promise<void> {
-    const { session, signal } = this.#parts;
+    const { stage, signal } = this.#parts;
+    const { session, cluster } = stage;
     const following = new AbortController();
     try {
       await session.start();
@@ -87,7 +112,7 @@ export class Demo {
       this.#infoHash = toHex(content.metainfo.info.infoHash);
       const events = followEvents({
         api: session.api,
-        cluster: clusterName,
+        cluster,
         clock: this.#parts.host.clock,
         signal: AbortSignal.any([signal, following.signal]),
         after: 0,
@@ -98,7 +123,7 @@ export class Demo {
       await this.#awaitServing();
       await this.#spread();
       const replaced = await this.#killLeader();
-      await this.#lookUp(replaced);
+      if (stage.reachesNodes) await this.#lookUp(replaced);
       await this.#serveNewcomer(replaced);
       this.result.ok = true;
     } finally {
@@ -107,14 +132,14 @@ export class Demo {
   }
 
   async #prepareContent(): Promise<DemoContent> {
-    const { host, session, signal } = this.#parts;
+    const { host, signal } = this.#parts;
     const content = await readContent(host, this.#options.contentPath, {
       signal,
       onProgress: () => undefined,
     });
     const { info } = content.metainfo;
     // Every leech makes a copy, and so does the newcomer.
-    requireSpace(session.directory, info.length * this.#options.peers);
+    this.#offered = await this.#stage.offer(content, this.#options.peers);
     this.result.bytes = info.length;
     this.#say(
       `torrent of ${info.name}: ${formatBytes(info.length)}, ${info.pieceCount} pieces of ${formatBytes(info.pieceLength)}`,
@@ -123,7 +148,7 @@ export class Demo {
   }
 
   async #createCluster(): Promise<void> {
-    const { session } = this.#parts;
+    const { session, cluster, orphanMs, nodeIs } = this.#stage;
     const { bootstrap, index, peers, spares } = this.#options;
     this.#say(`control API at ${session.url}`);
     session.expectCluster();
@@ -131,7 +156,7 @@ export class Demo {
       try {
         await session.api.createCluster({
           body: {
-            name: clusterName,
+            name: cluster,
             bootstrap,
             index,
             peers,
@@ -149,7 +174,7 @@ export class Demo {
     const idle = spares === 0 ? '' : `, ${spares} warm ${spares === 1 ? 'spare' : 'spares'}`;
     const indexing = index === 0 ? '' : `, ${index} index ${index === 1 ? 'node' : 'nodes'}`;
     this.#say(
-      `${bootstrap} bootstrap nodes${indexing}, 1 seed and ${peers - 1} leeches${idle}, each a ${this.#options.kind} of its own`,
+      `${bootstrap} bootstrap nodes${indexing}, 1 seed and ${peers - 1} leeches${idle}, each ${nodeIs} of its own`,
     );
   }
 
@@ -160,7 +185,7 @@ export class Demo {
         .filter((node) => node.state !== 'serving')
         .map((node) => `${node.slot} (${node.state})`)
         .join(', ') || 'a first leader of the ring';
-    await this.#poll(servingMs, waiting, async () => {
+    await this.#poll(this.#stage.servingMs, waiting, async () => {
       const nodes = await this.#look();
       const serving = nodes.filter((node) => node.state === 'serving').length;
       this.#parts.board.show([
@@ -178,15 +203,15 @@ export class Demo {
   }
 
   async #spread(): Promise<void> {
-    const { session } = this.#parts;
-    const { metainfo, contentRoot } = this.#content;
+    const { session, cluster } = this.#stage;
+    const { metainfo } = this.#content;
     await this.#insist('the control API to take the torrent', async () => {
       try {
         await session.api.addTorrent({
-          params: { cluster: clusterName },
+          params: { cluster },
           body: {
             metainfo: Buffer.from(encodeMetainfo(metainfo)).toString('base64'),
-            seeds: [{ slot: seedSlot, contentRoot }],
+            seeds: [{ slot: seedSlot, ...this.#offered }],
             leeches: 'all',
           },
         });
@@ -205,7 +230,8 @@ export class Demo {
   async #awaitDownloads(slots: readonly string[]): Promise<void> {
     const { length } = this.#content.metainfo.info;
     const { sha256 } = this.#content;
-    const timeoutMs = downloadBaseMs + (length * slots.length) / slowestBytesPerMs;
+    // A newcomer's machine has yet to start.
+    const timeoutMs = this.#stage.servingMs + downloadBaseMs + (length * slots.length) / slowestBytesPerMs;
     const missing = () => `the downloads of ${shortfall(this.#nodes, slots, this.#infoHash)}`;
     const downloads = await this.#poll(timeoutMs, missing, async () => {
       const nodes = await this.#look();
@@ -231,21 +257,22 @@ export class Demo {
 
   /** Kills the machine that holds the lease; gives the node that took its slot over. */
   async #killLeader(): Promise<NodeView> {
-    const { session, host } = this.#parts;
+    const { host } = this.#parts;
+    const { session, cluster, servingMs, healingMs } = this.#stage;
     const { leader, term } = await this.#poll(
       servingMs,
       () => 'a leader of the ring',
       async () => leaderOf(await this.#cluster()),
     );
     const [slot = '', generation = ''] = leader.split('@');
-    this.#say(`kills ${slot}, the leader of term ${term}, with SIGKILL`);
+    this.#say(`kills ${slot}, the leader of term ${term}, ${this.#stage.howKilled}`);
     const kill = { slot, generation: Number(generation), atMs: host.clock.wallTime(), term };
     this.#healing = beginHealing(kill);
     await this.#insist(`the control API to kill ${slot}`, async () => {
       const victim = (await session.nodes()).find((node) => node.slot === slot);
       // A lost answer must not lead to the replacement being killed too.
       if (victim?.generation === kill.generation && victim.state !== 'dead') {
-        await session.api.killNode({ params: { cluster: clusterName, slot } });
+        await session.api.killNode({ params: { cluster, slot } });
       }
       return true;
     });
@@ -298,33 +325,54 @@ export class Demo {
       },
       (limited) => lookUpThrough(host, { through: replaced.address, infoHash, expected, signal: limited }),
     );
-    const firstLookupMs = host.clock.wallTime() - this.#healing!.kill.atMs;
-    this.result.healing.firstLookupMs = firstLookupMs;
-    this.#tell('first lookup', firstLookupMs, `peers found through ${replaced.slot} alone`);
+    this.#lookedUp(replaced);
   }
 
+  /** Who joins through the replacement, and finds by it what it fetches. */
   async #serveNewcomer(replaced: NodeView): Promise<void> {
-    const { session } = this.#parts;
+    const { session, cluster, reachesNodes, servingMs } = this.#stage;
     const known = new Set(this.#nodes.map((node) => node.slot));
     const newcomer = await this.#insist('the control API to add a leech', async () => {
       const added = (await session.nodes()).find((node) => !known.has(node.slot));
       if (added !== undefined) return added;
-      return session.api.addNode({ params: { cluster: clusterName }, body: { bootstrap: [replaced.slot] } });
+      return session.api.addNode({ params: { cluster }, body: { bootstrap: [replaced.slot] } });
     });
     this.#say(`${newcomer.slot} joins, and knows of ${replaced.slot} alone`);
+    if (!reachesNodes) {
+      await this.#poll(
+        servingMs,
+        () => `a DHT lookup of ${newcomer.slot} through ${replaced.slot} alone`,
+        async () => {
+          const node = (await this.#look()).find(({ slot }) => slot === newcomer.slot);
+          return node && holdingOf(node, this.#infoHash)?.firstPeerMs;
+        },
+      );
+      this.#lookedUp(replaced);
+    }
     await this.#awaitDownloads([newcomer.slot]);
+  }
+
+  #lookedUp(through: NodeView): void {
+    const firstLookupMs = this.#parts.host.clock.wallTime() - this.#healing!.kill.atMs;
+    this.result.healing.firstLookupMs = firstLookupMs;
+    this.#tell('first lookup', firstLookupMs, `peers found through ${through.slot} alone`);
+  }
+
+  get #stage(): DemoStage {
+    return this.#parts.stage;
   }
 
   // ---------------------------------------------------------------- seeing and saying
 
   async #look(): Promise<NodeView[]> {
-    this.#nodes = await this.#parts.session.nodes();
+    this.#nodes = await this.#stage.session.nodes();
     this.result.nodes = this.#nodes.length;
     return this.#nodes;
   }
 
   #cluster(): Promise<ClusterView> {
-    return this.#parts.session.api.getCluster({ params: { cluster: clusterName } });
+    const { session, cluster } = this.#stage;
+    return session.api.getCluster({ params: { cluster } });
   }
 
   #poll<T>(timeoutMs: number, awaited: () => string, look: () => Promise<T | undefined>): Promise<T> {
@@ -341,7 +389,7 @@ export class Demo {
   }
 
   #insist<T>(awaited: string, work: () => Promise<T>): Promise<T> {
-    return this.#poll(servingMs, () => awaited, work);
+    return this.#poll(this.#stage.servingMs, () => awaited, work);
   }
 
   #now(): number {

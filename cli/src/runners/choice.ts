@@ -20,15 +20,12 @@ export interface RunnerFlags {
   readonly image?: string;
 }
 
-/** Adds the options that say where nodes run. */
-export function withRunnerOptions(command: Command): Command {
+/** Adds the options that say where nodes run; on machines of this computer, or wherever `also` says. */
+export function withRunnerOptions(command: Command, also: Readonly<Record<string, string>> = {}): Command {
+  const kinds = ['a process', 'a Docker container', ...Object.values(also)];
+  const what = `what each node is: ${kinds.slice(0, -1).join(', ')}, or ${kinds.at(-1)} (default: "process")`;
   return command
-    .addOption(
-      new Option(
-        '--runner <name>',
-        'what each node is: a process, or a Docker container (default: "process")',
-      ).choices(['process', 'docker']),
-    )
+    .addOption(new Option('--runner <name>', what).choices(['process', 'docker', ...Object.keys(also)]))
     .option('--image <name>', `of containers (default: "skep:${version}")`);
 }
 
