@@ -22,6 +22,13 @@ import { ProblemError } from './problems.ts';
 const mostAttempts = 20;
 /** No agent can push the Lamport clock to where counting ends. */
 const largestLamportLead = 1_000_000_000;
+/** Rows that were read so long ago are the rows as they are, as far as a refusal goes. */
+const freshMs = 1_000;
+
+export interface ClustersOptions {
+  /** Whether other processes may write to the store. @default false */
+  readonly isShared?: boolean;
+}
 
 export class Clusters {
   readonly #clock: Clock;
@@ -30,10 +37,16 @@ export class Clusters {
   readonly #records = new Map<string, ClusterRecord>();
   readonly #queues = new Map<string, Promise<unknown>>();
   readonly #stale = new Set<ClusterRecord>();
+  readonly #readAtMs = new WeakMap<ClusterRecord, number>();
+  readonly #isShared: boolean;
   readonly #listeners = new Set<(record: ClusterRecord) => void>();
   #wallOriginMs: number;
 
-  constructor(components: { host: Host; store: Store; journal: Journal }) {
+  constructor(
+    components: { host: Host; store: Store; journal: Journal },
+    { isShared = false }: ClustersOptions = {},
+  ) {
+    this.#isShared = isShared;
     this.#clock = components.host.clock;
     this.#store = components.store;
     this.#journal = components.journal;
@@ -139,6 +152,11 @@ export class Clusters {
         if (this.#stale.has(record)) await this.#reload(record);
         if (record.ended) throw gone(record);
         const decision = decide(record, this.now());
+        if ('refusal' in decision && this.#mayBeOutdated(record)) {
+          // A write would find out; a refusal writes nothing, and must not rest on what another process has changed.
+          await this.#reload(record);
+          continue;
+        }
         if (await this.#commit(record, record.about.name, decision, [])) {
           if ((decision.events?.length ?? 0) > 0 || 'changes' in decision) this.#tell(record);
           if ('refusal' in decision) throw new ProblemError(decision.refusal);
@@ -148,6 +166,17 @@ export class Clusters {
       }
       throw new StoreError('the store changes faster than decisions can be made');
     });
+  }
+
+  /** Reads all clusters again: another process may have changed them for long. Rejects StoreError. */
+  async refresh(): Promise<void> {
+    await Promise.all(this.all().map((record) => this.#inTurn(record, () => this.#reload(record))));
+  }
+
+  #mayBeOutdated(record: ClusterRecord): boolean {
+    return (
+      this.#isShared && this.#clock.now() - (this.#readAtMs.get(record) ?? Number.NEGATIVE_INFINITY) > freshMs
+    );
   }
 
   /**
@@ -256,6 +285,7 @@ export class Clusters {
     const rows = await this.#store.list(ClusterRecord.prefix(record.uid));
     const { lamport } = await this.#journal.head(record.uid);
     this.#stale.delete(record);
+    this.#readAtMs.set(record, this.#clock.now());
     const aboutKey = record.key('about', single);
     if (!rows.some(({ key }) => key === aboutKey)) {
       record.ended = true;

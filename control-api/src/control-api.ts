@@ -43,6 +43,8 @@ export interface ControlApiOptions {
   readonly apiCertificate?: string;
   /** At least 16 bytes; the same over restarts, or no machine launched before can join. */
   readonly masterSecret: Uint8Array;
+  /** Other processes may write to the store: a control API that stands in for this one. @default false */
+  readonly sharesStore?: boolean;
   /** Every cluster is given a network, if only an empty one, so that every fault can be done to it. */
   readonly alwaysShaped?: boolean;
   /** @default 5000 */
@@ -58,6 +60,8 @@ export interface ControlApi {
   readonly handler: HttpHandler;
   /** Adopts running machines, takes up the effects that wait, begins to watch. Serve only after it resolved. */
   start(): Promise<void>;
+  /** Reads all clusters again, which another control API may have looked after meanwhile. Rejects StoreError. */
+  refresh(): Promise<void>;
   /** Answers what is held, ends streams and timers. Machines run on. */
   stop(): Promise<void>;
   /**
@@ -84,7 +88,7 @@ export async function createControlApi(
   const { stopGraceMs = 5_000, joinTimeoutMs = 60_000, onTrouble = () => undefined } = options;
   const wakeups = new Wakeups(clock);
   const liveness = new Liveness();
-  const clusters = new Clusters(components);
+  const clusters = new Clusters(components, { isShared: options.sharesStore ?? false });
   await clusters.load();
   const silence = new Silence(liveness);
   const healing = new Healing(
@@ -160,6 +164,7 @@ export async function createControlApi(
       ringChanges.start();
       selfTests.start();
     },
+    refresh: () => clusters.refresh(),
     async stop() {
       healing.stop();
       ringChanges.stop();

@@ -8,7 +8,14 @@ it('tells every ten seconds that the control API lives, whatever the store made 
   const { host, advance } = createVirtualHost();
   const store = new MemoryStore();
   const troubles: string[] = [];
-  const options = { version: '1.2.3', onTrouble: (message: string) => troubles.push(message) };
+  let returns = 0;
+  const options = {
+    version: '1.2.3',
+    onTrouble: (message: string) => troubles.push(message),
+    onReturn: async () => {
+      returns += 1;
+    },
+  };
   const heartbeat = new Heartbeat({ clock: host.clock, store }, options);
   const heard = async () => (await store.get(tableKeys.heartbeat))?.value;
   const startedAtMs = host.clock.wallTime();
@@ -21,11 +28,17 @@ it('tells every ten seconds that the control API lives, whatever the store made 
   await advance(40_000);
   expect(troubles).toEqual(['the heartbeat is not written: Error: full']);
   store.commit = commit;
+  expect(returns).toBe(0);
   await store.commit([{ key: tableKeys.heartbeat, expectedVersion: 1, put: { atMs: 0, version: 'other' } }]);
   await advance(10_000);
   expect(await heard()).toEqual({ atMs: startedAtMs + 50_000, version: '1.2.3' });
 
+  // It was silent for longer than a watchdog waits.
+  expect(returns).toBe(1);
+  await advance(60_000);
+  expect(returns).toBe(1);
+
   heartbeat.stop();
   await advance(60_000);
-  expect(await heard()).toEqual({ atMs: startedAtMs + 50_000, version: '1.2.3' });
+  expect(await heard()).toEqual({ atMs: startedAtMs + 110_000, version: '1.2.3' });
 });

@@ -10,10 +10,14 @@ export interface HeartbeatComponents {
 
 export interface HeartbeatOptions {
   readonly version: string;
+  /** Called after a silence so long that somebody may have stood in for this control API. What it rejects is told. */
+  readonly onReturn: () => Promise<void>;
   readonly onTrouble: (message: string) => void;
 }
 
 const everyMs = 10_000;
+/** Well before a watchdog takes the control API for dead, which it does after a minute. */
+const longSilenceMs = 40_000;
 
 export class Heartbeat {
   readonly #components: HeartbeatComponents;
@@ -21,6 +25,7 @@ export class Heartbeat {
   #timer: Timer | undefined;
   #stopped = false;
   #inTrouble = false;
+  #beatAtMs: number | undefined;
 
   constructor(components: HeartbeatComponents, options: HeartbeatOptions) {
     this.#components = components;
@@ -44,6 +49,9 @@ export class Heartbeat {
       const put = { atMs: clock.wallTime(), version: this.#options.version };
       // False if another control API said so at this very moment, which is as good.
       await store.commit([{ key, expectedVersion, put }]);
+      const silentMs = clock.now() - (this.#beatAtMs ?? clock.now());
+      if (silentMs > longSilenceMs) await this.#options.onReturn();
+      this.#beatAtMs = clock.now();
       this.#inTrouble = false;
     } catch (error) {
       if (!this.#inTrouble) this.#options.onTrouble(`the heartbeat is not written: ${String(error)}`);

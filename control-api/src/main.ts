@@ -99,6 +99,7 @@ async function main(): Promise<void> {
       version,
       baseUrl: () => baseUrl,
       ...(tls && { apiCertificate: tls.identity.certificate }),
+      sharesStore: home.isShared,
       alwaysShaped: env.SKEP_SHAPED === '1',
       masterSecret,
       ...(runner.joinTimeoutMs && { joinTimeoutMs: runner.joinTimeoutMs }),

@@ -30,7 +30,7 @@ export class DeploymentDuties {
       fetch: async (url, { method, headers, body }) =>
         api.handler(new Request(url, { method, headers, ...(body !== undefined && { body }) }), remote),
     });
-    this.#heartbeat = new Heartbeat({ clock, store }, { version, onTrouble });
+    this.#heartbeat = new Heartbeat({ clock, store }, { version, onTrouble, onReturn: () => api.refresh() });
     this.#orders = new Orders({ clock, store, client }, { onTrouble });
   }
 

@@ -73,6 +73,7 @@ async function createStandIn(
       baseUrl: () => baseUrl,
       ...(tls && { apiCertificate: tls.identity.certificate }),
       joinTimeoutMs,
+      sharesStore: true,
       onTrouble,
     },
   );
