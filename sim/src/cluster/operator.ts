@@ -86,6 +86,13 @@ export class Operator {
     this.#work();
   }
 
+  /** Has the nodes test where they stand, if the control API takes that now. */
+  test(): void {
+    void this.#asked('the nodes are to test where they stand', () =>
+      this.#client.runTests({ params: this.#params }),
+    );
+  }
+
   /** Has the cluster deleted, and another one made under its name. */
   anew(spec: Partial<ClusterSpec>): void {
     if (this.#anew !== undefined) return;

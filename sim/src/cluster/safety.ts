@@ -95,6 +95,13 @@ function drawIndex(seed: number): number {
   return random.chance(0.25) ? 1 + Math.floor(random.float() * 2) : 0;
 }
 
+/** Of a stream of its own too: when nodes are to test where they stand, which is never in most worlds. */
+function drawTests(seed: number, endMs: number): readonly number[] {
+  const random = new RandomStream(seed, 'self-tests');
+  const count = random.chance(0.25) ? 1 + Math.floor(random.float() * 4) : 0;
+  return Array.from({ length: count }, () => random.between(0, endMs));
+}
+
 class SafetySearch {
   readonly #cluster: ClusterWorld;
 
@@ -107,6 +114,7 @@ class SafetySearch {
     if (!(await this.#healedWithin('every slot is filled at first', startMs))) return;
     const plan = planFaults(seed, cluster.slots);
     schedule(cluster, plan);
+    for (const atMs of drawTests(seed, plan.endMs)) cluster.in(atMs, () => cluster.operator.test());
     await this.#runFor(plan.endMs);
     if (cluster.violations.length > 0) return;
     cluster.tell('FAULTS over');
