@@ -13,6 +13,7 @@ import type { DemoContent } from '../demo/content.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CliError, describeFailure, isPassing } from '../failure.ts';
 import { until } from '../timing.ts';
+import type { AppContext } from './app-context.ts';
 import { type UploadedContent, uploadContent } from './content-upload.ts';
 import { type MeantDeployment, meantDeployment } from './deployment.ts';
 import type { StackFlags } from './flags.ts';
@@ -27,6 +28,8 @@ export interface AwsSessionOptions {
   /** Without `stack` a deployment of its own is made, named `ownStack`. */
   readonly flags: Omit<StackFlags, 'stack'> & { readonly stack?: string };
   readonly ownStack: string;
+  /** What else the CDK app is told of a deployment of its own. */
+  readonly context: AppContext;
   readonly note: (text: string) => void;
 }
 
@@ -169,7 +172,7 @@ export class AwsSession {
       account,
       expiresAt: new Date(clock.wallTime() + ownHours * hourMs).toISOString(),
       // The platform alone: the cluster is the story's first part.
-      context: { cluster: 'false' },
+      context: { ...this.#options.context, cluster: 'false' },
     });
   }
 

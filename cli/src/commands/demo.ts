@@ -1,6 +1,7 @@
 /** `skep demo`, which `npm start` runs: the whole story on this machine, then a cluster to look at. */
 import { Command } from 'commander';
 import { absolutePath, parseWhole } from '../arguments.ts';
+import { type AppContext, costlyContext, parseContext } from '../aws/app-context.ts';
 import { ownHours } from '../aws/aws-session.ts';
 import { costOf } from '../aws/cost.ts';
 import { costLines } from '../aws/cost-table.ts';
@@ -25,6 +26,7 @@ interface DemoFlags extends Omit<RunnerFlags, 'runner'>, AwsFlags {
   readonly runner?: RunnerChoice['name'] | 'aws';
   /** On AWS: the deployment to play on. */
   readonly stack?: string;
+  readonly context?: AppContext;
   readonly yes?: boolean;
   readonly content?: string;
   readonly bootstrap: number;
@@ -50,6 +52,7 @@ export function demoCommand(perform: Perform): Command {
     .option('--spares <n>', 'warm spares; one takes over from the killed leader', parseWhole(0, 32), 0)
     .option('--exit', 'end the cluster when the story is told, instead of on Ctrl-C')
     .option('--keep', 'leave the logs on disk')
+    .option('--context <key=value>', 'on AWS: as of skep deploy; may be repeated', parseContext)
     .option('-y, --yes', 'on AWS: do not ask whether it may cost')
     .option('--json', 'print one JSON object last, all else to standard error')
     .addHelpText('after', awsHelp + exitCodeHelp)
@@ -126,7 +129,10 @@ async function agreeToCost(context: Context, flags: DemoFlags): Promise<void> {
   const { bootstrap, index, peers } = flags;
   const spec = await readSpec(context.host, undefined, { bootstrap, index, peers });
   const { region } = await meantDeployment(context, { ...flags, stack: '' });
-  const cost = costOf(priceTable, deploymentSize(spec, { region, hours: ownHours }));
+  const cost = costOf(
+    priceTable,
+    deploymentSize(spec, { region, hours: ownHours, ...costlyContext(flags.context ?? {}) }),
+  );
   for (const line of costLines(cost, priceTable)) context.output.note(line);
   await confirm(context, {
     text: `Deploy that to ${region} for the story, and destroy it afterwards?`,

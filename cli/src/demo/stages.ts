@@ -1,5 +1,6 @@
 /** Where the demonstration can play: on machines of this computer, or on instances of AWS. */
 
+import type { AppContext } from '../aws/app-context.ts';
 import { AwsSession } from '../aws/aws-session.ts';
 import type { StackFlags } from '../aws/flags.ts';
 import type { Context } from '../context.ts';
@@ -52,7 +53,7 @@ export function localStage({ host }: Context, options: LocalOptions): Staged {
 
 export interface AwsOptions {
   /** The deployment to play on; missing for one of its own, which ends with the story. */
-  readonly flags: Omit<StackFlags, 'stack'> & { readonly stack?: string };
+  readonly flags: Omit<StackFlags, 'stack'> & { readonly stack?: string; readonly context?: AppContext };
   readonly note: (text: string) => void;
 }
 
@@ -63,7 +64,13 @@ export function awsStage(context: Context, { flags, note }: AwsOptions): Staged 
   const tail = Buffer.from(context.host.random.bytes(3)).toString('hex');
   // Others may play on the same deployment.
   const cluster = `${name}-${tail}`;
-  const session = new AwsSession(context, { flags, cluster, ownStack: `SkepDemo-${tail}`, note });
+  const session = new AwsSession(context, {
+    flags,
+    cluster,
+    ownStack: `SkepDemo-${tail}`,
+    context: flags.context ?? {},
+    note,
+  });
   return {
     session,
     cluster,
