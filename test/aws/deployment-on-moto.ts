@@ -154,6 +154,13 @@ export class MotoDeployment {
     return this.#instances([{ Name: `tag:${tagKeys.token}`, Values: [token] }]);
   }
 
+  /** Of any instance of the account. */
+  async isRunning(instanceId: string): Promise<boolean> {
+    const request = new DescribeInstancesCommand({ InstanceIds: [instanceId] });
+    const { Reservations } = await this.account.ec2.send(request);
+    return Reservations?.[0]?.Instances?.[0]?.State?.Name === 'running';
+  }
+
   /** Ends an instance, as its own system or EC2 would, and has EC2 tell so. */
   async endInstance(instanceId: string): Promise<void> {
     await this.account.ec2.send(new TerminateInstancesCommand({ InstanceIds: [instanceId] }));
