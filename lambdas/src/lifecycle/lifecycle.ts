@@ -1,10 +1,10 @@
 /**
  * Custom resources of CloudFormation: one is a cluster that is stood up and torn down with its stack, one an image that is
- * built before anything needs it, one the name that the control API sets. CloudFormation waits an hour for an answer that does not come, so one is given always:
- * also after an error, and before the function's own time is over.
+ * built before anything needs it, one the name that the control API sets. CloudFormation waits an hour for an answer that
+ * does not come, so one is given always: also after an error, and before the function's own time is over.
  */
 import { BuildAnswer, ClusterSpec, LifecycleProperties, StandUpAnswer, TeardownAnswer } from '@skep/contract';
-import type { AwsFunctions } from '@skep/control-api/launchers/aws-functions';
+import { type AwsFunctions, FunctionError } from '@skep/control-api/launchers/aws-functions';
 import type { Clock, Http, Random } from '@skep/p2p-core/host';
 import * as z from 'zod';
 import { backOffMs, pause } from '../patience.ts';
@@ -89,45 +89,67 @@ async function carryOut(
 }
 
 async function build(
-  { clock, functions }: LifecycleComponents,
+  components: LifecycleComponents,
   { SourceHash, Build }: LifecycleProperties & { Kind: 'image' },
   dueMs: number,
 ): Promise<Attributes> {
   for (;;) {
-    const request = { sourceHash: SourceHash, waitMs: waitUntil(clock, dueMs) };
-    const { state, image, message } = await functions.call(Build, request, BuildAnswer);
+    const request = { sourceHash: SourceHash, waitMs: waitUntil(components.clock, dueMs) };
+    const { state, image, message } = await call(components, dueMs, Build, request, BuildAnswer);
     if (state === 'built' && image !== undefined) return { Image: image };
     if (state === 'failed') throw new Error(message ?? 'the build failed: its log says why');
-    if (clock.now() >= dueMs)
+    if (components.clock.now() >= dueMs)
       throw new Error(`the image was not built in time: ${message}; deploy again to go on`);
   }
 }
 
 /** A cluster that there is already is waited for; if it is not what the spec says, the control API refuses, and so does this. */
 async function standUp(
-  { clock, functions }: LifecycleComponents,
+  components: LifecycleComponents,
   { Spec, Deploy }: LifecycleProperties & { Kind: 'cluster' },
   dueMs: number,
 ): Promise<Attributes> {
   const spec = ClusterSpec.parse(JSON.parse(Spec));
   for (;;) {
-    const request = { action: 'stand-up', spec, waitMs: waitUntil(clock, dueMs) };
-    const answer = await functions.call(Deploy, request, StandUpAnswer);
+    const request = { action: 'stand-up', spec, waitMs: waitUntil(components.clock, dueMs) };
+    const answer = await call(components, dueMs, Deploy, request, StandUpAnswer);
     if (answer.complete && answer.uid !== undefined) return { Uid: answer.uid };
-    if (clock.now() >= dueMs) throw new Error(`the cluster does not serve yet: ${missingOf(answer)}`);
+    if (components.clock.now() >= dueMs)
+      throw new Error(`the cluster does not serve yet: ${missingOf(answer)}`);
   }
 }
 
 async function tearDown(
-  { clock, functions }: LifecycleComponents,
+  components: LifecycleComponents,
   { Teardown }: LifecycleProperties & { Kind: 'cluster' },
   dueMs: number,
 ): Promise<Attributes> {
   for (;;) {
-    const request = { scope: 'cluster', waitMs: waitUntil(clock, dueMs) };
-    const { state, left } = await functions.call(Teardown, request, TeardownAnswer);
+    const request = { scope: 'cluster', waitMs: waitUntil(components.clock, dueMs) };
+    const { state, left } = await call(components, dueMs, Teardown, request, TeardownAnswer);
     if (state === 'gone') return {};
-    if (clock.now() >= dueMs) throw new Error(`still there: ${left.join(', ')}; destroy again to go on`);
+    if (components.clock.now() >= dueMs)
+      throw new Error(`still there: ${left.join(', ')}; destroy again to go on`);
+  }
+}
+
+/** Repeats a call that did not come through: rights that were granted a moment ago take a while to be known everywhere. */
+async function call<Answer extends z.ZodType>(
+  { clock, random, functions }: LifecycleComponents,
+  dueMs: number,
+  name: string,
+  request: unknown,
+  answer: Answer,
+): Promise<z.infer<Answer>> {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await functions.call(name, request, answer);
+    } catch (error) {
+      const mayPass = error instanceof FunctionError && error.code === 'no-answer';
+      const waitMs = backOffMs(random, failures);
+      if (!mayPass || clock.now() + waitMs >= dueMs) throw error;
+      await pause(clock, waitMs);
+    }
   }
 }
 
