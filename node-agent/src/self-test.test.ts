@@ -110,6 +110,19 @@ describe('a self-test', () => {
     },
   );
 
+  it('ends on a disk that fails, and the next one begins all the same', async () => {
+    command(1);
+    await pass(10_000);
+    for (const { host } of subjects) host.disk.setConditions({ readErrorRate: 1, writeErrorRate: 1 });
+    for (const { selfTest } of subjects) selfTest.obey(undefined);
+    await pass(5_000);
+    expect(subjects.map(({ node }) => node.torrents.size)).toEqual([0, 0]);
+    for (const { host } of subjects) host.disk.setConditions({});
+    command(2);
+    await pass(10_000);
+    for (const { selfTest } of subjects) expect(namesOf(selfTest.report())).toContain('transfer passed');
+  });
+
   it('clears away what one before it could not', async () => {
     const { host } = subjects[0]!;
     await world.complete(host.files.writeAtomic('/data/self-test/old/seed/x', new Uint8Array(9)));

@@ -121,8 +121,8 @@ class Run {
   async end(): Promise<void> {
     this.#over.abort(new TrialFailure('The test is wanted no more.'));
     await this.#running;
-    await this.#transfer.close();
     // A disk that does not let go of it keeps some kilobytes, until the next test.
+    await this.#transfer.close().catch(() => undefined);
     await this.#components.host.files.remove(this.#root).catch(() => undefined);
   }
 
