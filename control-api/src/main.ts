@@ -16,13 +16,14 @@
  *   killed, the last orphaned agent of an ephemeral cluster does. Identities are in `owner.json` files below it.
  * - SKEP_SHAPED=1: every cluster is given a network, if only an empty one: each of its nodes then has a loopback
  *   address of its own, and every fault can be done to it.
- * - SKEP_RUNNER: `process` (the default), `docker` or `aws`.
+ * - SKEP_RUNNER: `process` (the default), `docker`, `compose` or `aws`.
  * - SKEP_AGENT_PROGRAM: of processes, which live in SKEP_STATE_DIRECTORY, the agent to run instead of node-agent's own.
  * - SKEP_IMAGE: of containers, the image; default skep:VERSION. SKEP_DOCKER_MEMORY (bytes) and SKEP_DOCKER_CPUS: what
  *   each may use. SKEP_DOCKER_ADDRESSES: range that clusters' networks are taken from, as in 10.64.0.0/10. SKEP_CONTENT:
  *   files and folders that they may read, separated as in PATH. The control API listens, beside SKEP_LISTEN, at the
  *   gateway of each cluster's network, unless SKEP_PUBLIC_URL says how it is reached. SKEP_DOCKER_OWNER: what tells its
  *   containers from those of others, if not a name that is made once.
+ * - SKEP_CLUSTER: of a compose project, the name of its cluster; default skep.
  * - SKEP_DEPLOY_FUNCTION, SKEP_TEARDOWN_FUNCTION, SKEP_EVENTS_QUEUE, SKEP_SUBNETS (JSON): of instances, who makes and
  *   ends them, who tells of their ends, and where their addresses are.
  *
@@ -36,6 +37,7 @@ import { formatAddress, HostError } from '@skep/p2p-core/host';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { createControlApi } from './control-api.ts';
 import { EngineError } from './launchers/docker-engine-error.ts';
+import { clientWithin } from './main/client-within.ts';
 import { DeploymentDuties } from './main/deployment-duties.ts';
 import { addressIn } from './main/environment.ts';
 import { openHome } from './main/home.ts';
@@ -118,6 +120,7 @@ async function main(): Promise<void> {
   begun.resolve();
   const duties = new DeploymentDuties({ host, store, api }, { adminToken, version, onTrouble: tell });
   if (home.isShared) duties.start();
+  const following = runner.follow?.(clientWithin(api, adminToken));
 
   let ending = false;
   const end = async (why: string): Promise<void> => {
@@ -125,6 +128,7 @@ async function main(): Promise<void> {
     ending = true;
     tell(`ending: ${why}`);
     duties.stop();
+    following?.stop();
     const left = await api.deleteEphemeralClusters(endPatienceMs);
     await api.stop();
     await listeners.close();

@@ -3,7 +3,7 @@
  * One machine of a cluster as a process: reads the configuration that its launcher wrote, claims its one
  * life, runs the agent, and ends when it is told to, or when its time is over.
  *
- * Environment: SKEP_CONFIG names the AgentConfig file. Exit codes: 0 ended as told, 1 could not run,
+ * Environment: SKEP_CONFIG names the AgentConfig file; with SKEP_AWAIT_CONFIG=1 it is waited for. Exit codes: 0 ended as told, 1 could not run,
  * 17 another process already lives this (slot, generation, attempt) or it has been called off.
  */
 import { readFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { AgentConfig } from '@skep/contract';
 import { type Files, HostError } from '@skep/p2p-core/host';
 import { createNodeHost, type NodeHost } from '@skep/p2p-core/host/node';
 import { identifyProcess } from '@skep/p2p-core/process-identity';
+import { awaitConfig } from './await-config.ts';
 import { startLife } from './life.ts';
 import { createLog } from './log.ts';
 import { removeRemains } from './orphan.ts';
@@ -49,11 +50,19 @@ function readConfig(path: string): AgentConfig {
   throw new Error(`${path} is no agent configuration: ${issue?.path.join('.')}: ${issue?.message}`);
 }
 
+async function waitHere(configPath: string): Promise<void> {
+  const host = createNodeHost();
+  log.info('waiting for a configuration', { path: configPath });
+  await awaitConfig(host, configPath);
+  await host.close();
+}
+
 async function main(): Promise<void> {
   const configPath = process.env.SKEP_CONFIG;
   if (configPath === undefined) {
     throw new Error('SKEP_CONFIG must name the agent’s configuration file; a launcher sets it');
   }
+  if (process.env.SKEP_AWAIT_CONFIG === '1') await waitHere(configPath);
   const config = readConfig(configPath);
   let host = hostOf(config);
   await claim(host.files, configPath);

@@ -102,6 +102,12 @@ export function configFiles({ machine, config, ephemeral }: LaunchRequest): Arch
   ];
 }
 
+/** The same for a container that waits for it where others cannot read, its disk being a folder of a volume. */
+export function composeConfigFiles(config: LaunchRequest['config'], disk: string): ArchiveEntry[] {
+  const whole: AgentConfig = { ...config, dataDirectory: `${diskDirectory}/${disk}` };
+  return [{ path: 'agent.json', mode: 0o600, userId, text: JSON.stringify(whole) }];
+}
+
 /** What is known of an end, in words. */
 export function evidenceOf(end: { exitCode: number; outOfMemory: boolean; memoryBytes: number }): string {
   if (end.outOfMemory)

@@ -12,6 +12,8 @@ export interface EngineContainer {
   readonly name: string;
   readonly labels: Labels;
   readonly state: ContainerState;
+  /** By network: the address that it has, or is to have when it runs. */
+  readonly addresses: Readonly<Record<string, string>>;
 }
 
 /** `created` was never started. */
@@ -22,6 +24,8 @@ export interface ContainerDetails extends EngineContainer {
   /** The kernel ended it because it reached its limit of memory. */
   readonly outOfMemory: boolean;
   readonly memoryBytes: number;
+  /** As the Engine writes it; another at each start. */
+  readonly startedAt: string;
 }
 
 /** A container's end. */
@@ -75,6 +79,8 @@ export class DockerEngine {
       name: found.Name.replace(/^\//, ''),
       labels: found.Config.Labels,
       state: found.State.Status as ContainerState,
+      addresses: addressesOf(found.NetworkSettings.Networks),
+      startedAt: found.State.StartedAt,
       exitCode: found.State.ExitCode,
       outOfMemory: found.State.OOMKilled,
       memoryBytes: found.HostConfig.Memory ?? 0,
@@ -85,11 +91,12 @@ export class DockerEngine {
   async containers(having: Labels = {}): Promise<EngineContainer[]> {
     const filters = { label: labelFilter(having) };
     const found = await this.#asked(this.#docker.listContainers({ all: true, filters }));
-    return found.map(({ Id, Names, Labels, State }) => ({
+    return found.map(({ Id, Names, Labels, State, NetworkSettings }) => ({
       id: Id,
       name: Names[0]?.replace(/^\//, '') ?? '',
       labels: Labels,
       state: State as ContainerState,
+      addresses: addressesOf(NetworkSettings.Networks),
     }));
   }
 
@@ -102,10 +109,6 @@ export class DockerEngine {
   async stop(id: string, graceMs: number): Promise<void> {
     const seconds = Math.ceil(graceMs / 1000);
     await this.#unless([304, 404], this.#docker.getContainer(id).stop({ t: seconds }));
-  }
-
-  async restart(id: string, graceMs: number): Promise<void> {
-    await this.#asked(this.#docker.getContainer(id).restart({ t: Math.ceil(graceMs / 1000) }));
   }
 
   /** Ends it at once. Harmless if it does not run, or there is none. */
@@ -134,9 +137,25 @@ export class DockerEngine {
     await this.#asked(this.#docker.getContainer(id).putArchive(archive, { path: directory }));
   }
 
-  /** The last `tailBytes` of its output, standard output and error as they came. Empty if there is none. */
-  async logs(nameOrId: string, tailBytes: number): Promise<string> {
-    const asked = { stdout: true, stderr: true, follow: false, tail: tailBytes } as const;
+  /** When a file in it was last written, in milliseconds of the wall clock; undefined if there is none. */
+  async writtenAt(id: string, path: string): Promise<number | undefined> {
+    const told = this.#docker.getContainer(id).infoArchive({ path }) as Promise<{
+      headers: Record<string, string | undefined>;
+    }>;
+    const headers = (await this.#unless([404], told))?.headers;
+    const stat = headers?.['x-docker-container-path-stat'];
+    if (stat === undefined) return undefined;
+    const { mtime } = JSON.parse(Buffer.from(stat, 'base64').toString()) as { mtime: string };
+    return Date.parse(mtime);
+  }
+
+  /** The last `tailBytes` of its output between two times, standard output and error as they came. Empty if there is none. */
+  async logs(
+    nameOrId: string,
+    tailBytes: number,
+    between: { since?: string; until?: string } = {},
+  ): Promise<string> {
+    const asked = { ...between, stdout: true, stderr: true, follow: false, tail: tailBytes } as const;
     const frames = await this.#unless([404], this.#docker.getContainer(nameOrId).logs(asked));
     return frames === undefined ? '' : tailOf(frames, tailBytes);
   }
@@ -166,15 +185,12 @@ export class DockerEngine {
     await this.#unless([404], this.#docker.getNetwork(id).remove());
   }
 
-  /** Harmless if the container is not on it. */
-  async disconnect(networkId: string, containerId: string): Promise<void> {
-    const asked = this.#docker.getNetwork(networkId).disconnect({ Container: containerId, Force: true });
-    await this.#unless([404, 500], asked);
-  }
-
-  async connect(networkId: string, containerId: string, address: string): Promise<void> {
-    const EndpointConfig = { IPAMConfig: { IPv4Address: address } };
-    await this.#asked(this.#docker.getNetwork(networkId).connect({ Container: containerId, EndpointConfig }));
+  /** Gives a container this address in a network that it is in, or any. */
+  async readdress(networkId: string, containerId: string, address?: string): Promise<void> {
+    const network = this.#docker.getNetwork(networkId);
+    await this.#asked(network.disconnect({ Container: containerId, Force: true }));
+    const asked = address === undefined ? {} : { EndpointConfig: { IPAMConfig: { IPv4Address: address } } };
+    await this.#asked(network.connect({ Container: containerId, ...asked }));
   }
 
   /** Harmless if it is there. */
@@ -255,6 +271,17 @@ export class DockerEngine {
       throw failure;
     }
   }
+}
+
+function addressesOf(
+  networks: Readonly<Record<string, { IPAMConfig?: { IPv4Address?: string } | null; IPAddress?: string }>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(networks).map(([name, { IPAMConfig, IPAddress }]) => [
+      name,
+      IPAMConfig?.IPv4Address ?? IPAddress ?? '',
+    ]),
+  );
 }
 
 function labelFilter(having: Labels): string[] {

@@ -1,9 +1,9 @@
 /** Which runner the control API's machines live in, made of what the environment says. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { NodeSubnet } from '@skep/contract';
+import { type ApiClient, NodeSubnet } from '@skep/contract';
 import { toHex } from '@skep/p2p-core/bytes';
 import type { Host } from '@skep/p2p-core/host';
 import * as z from 'zod';
@@ -18,6 +18,8 @@ export interface Runner {
   readonly joinTimeoutMs?: number;
   /** To be called once the control API listens, before it begins. Rejects with a sentence that says what is missing. */
   start(): Promise<void>;
+  /** Of runners that say what the cluster should be: follows them from now on. */
+  follow?(client: ApiClient): { stop(): void };
 }
 
 /** An instance boots, and pulls its image from a registry that a thousand others ask too. */
@@ -36,8 +38,9 @@ export async function createRunner(host: Host, options: RunnerOptions): Promise<
   const runner = options.env.SKEP_RUNNER ?? 'process';
   if (runner === 'process') return processRunner(host, options);
   if (runner === 'docker') return dockerRunner(host, options);
+  if (runner === 'compose') return composeRunner(host, options);
   if (runner === 'aws') return awsRunner(host, options);
-  throw new Error(`SKEP_RUNNER is ${runner}: give process, docker or aws`);
+  throw new Error(`SKEP_RUNNER is ${runner}: give process, docker, compose or aws`);
 }
 
 function processRunner(host: Host, { env }: RunnerOptions): Runner {
@@ -81,6 +84,44 @@ async function dockerRunner(host: Host, options: RunnerOptions): Promise<Runner>
     },
   );
   return { launcher, start: () => launcher.start() };
+}
+
+async function composeRunner(host: Host, { env, onTrouble }: RunnerOptions): Promise<Runner> {
+  const [{ ComposeLauncher }, { DockerEngine }, { ComposeFollower }] = await Promise.all([
+    import('../launchers/compose.ts'),
+    import('../launchers/docker-engine.ts'),
+    import('./compose-follower.ts'),
+  ]);
+  const engine = new DockerEngine();
+  // The Engine names a container's host after it.
+  const self = await engine.find(env.SKEP_CONTAINER ?? hostname());
+  const project = self?.labels['com.docker.compose.project'];
+  if (project === undefined) {
+    throw new Error(
+      'SKEP_RUNNER is compose, but this is no container of a compose project: start it by compose.yaml',
+    );
+  }
+  const launcher = new ComposeLauncher(
+    { host, engine },
+    { project, directory: join(stateDirectoryIn(env), 'machines') },
+  );
+  return {
+    launcher,
+    start: () => launcher.start(),
+    follow(client) {
+      const follower = new ComposeFollower(
+        { host, client, count: async (role) => (await launcher.containers(role)).length },
+        {
+          cluster: env.SKEP_CLUSTER ?? 'skep',
+          contentRoot: '/content',
+          contentInstead: process.execPath,
+          onTrouble,
+        },
+      );
+      follower.start();
+      return follower;
+    },
+  };
 }
 
 async function awsRunner({ clock }: Host, { env, onTrouble }: RunnerOptions): Promise<Runner> {
