@@ -4,7 +4,7 @@
  * state of what it is built from. Run as a program it prints the image's name.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -44,6 +44,22 @@ export function hasEngine(): boolean {
   return spawnSync('docker', ['version'], { stdio: 'ignore' }).status === 0;
 }
 
+/** Whether docker-compose is here too. */
+export function hasCompose(): boolean {
+  return hasEngine() && spawnSync('docker-compose', ['version'], { stdio: 'ignore' }).status === 0;
+}
+
+/** A /22 that no network of the engine has, drawn so that two tests at a time seldom take the same, and its last /26. */
+export function freeSubnet(): { subnet: string; rest: string } {
+  const ids = execFileSync('docker', ['network', 'ls', '--quiet'], { encoding: 'utf8' }).trim().split('\n');
+  const used = execFileSync('docker', ['network', 'inspect', ...ids], { encoding: 'utf8' });
+  for (;;) {
+    const [second, third] = [128 + randomInt(64), 4 * randomInt(64)];
+    if (used.includes(`"10.${second}.`)) continue;
+    return { subnet: `10.${second}.${third}.0/22`, rest: `10.${second}.${third + 3}.192/26` };
+  }
+}
+
 /**
  * The name of the product's image as the repository is now, built if it is not there. Takes a minute or two on a fresh
  * machine; whoever asks meanwhile, in whichever process, waits for the same build.
@@ -62,9 +78,9 @@ export function fixtureImage(): string {
   if (isThere(image)) return image;
   const dockerfile = [
     `FROM ${product}`,
-    'COPY --chown=0:0 agent.ts /skep/control-api/src/launchers/fixture.ts',
+    'COPY --chown=0:0 agent.ts /skep/control-api/src/launchers/fixtures/agent.ts',
     'USER 0',
-    'RUN chmod 755 /skep/control-api/src/launchers/fixture.ts && ln -sf /skep/control-api/src/launchers/fixture.ts /usr/local/bin/agent',
+    'RUN chmod 755 /skep/control-api/src/launchers/fixtures/agent.ts && ln -sf /skep/control-api/src/launchers/fixtures/agent.ts /usr/local/bin/agent',
     'USER 10001:10001',
   ];
   const build = ['build', '--quiet', '--file', '-', '--tag', image, join(root, fixture)];

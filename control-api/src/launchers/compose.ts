@@ -42,6 +42,9 @@ const configDirectory = '/config';
 const shownIdLength = 12;
 const readyPollMs = 100;
 const readyMs = 30_000;
+/** Of an agent, and of one that waited, that were told to end. */
+const orderlyExitCodes: ReadonlySet<number> = new Set([0, 143]);
+const putAwayMs = 15_000;
 
 export class ComposeLauncher implements Launcher {
   readonly #host: Host;
@@ -147,10 +150,12 @@ export class ComposeLauncher implements Launcher {
     const free = (await this.containers(config.role)).filter(
       ({ id, state }) => !used.has(id) && state !== 'paused',
     );
+    const candidates: EngineContainer[] = [];
+    for (const container of free) if (!(await this.#isPutAway(container))) candidates.push(container);
     const isSeed = Number(machine.slot.split('-')[1]) === 1;
     const fitness = ({ labels, state }: EngineContainer) =>
       ((labels[composeLabels.seeds] === 'true') === isSeed ? 2 : 0) + (state === 'running' ? 1 : 0);
-    const [best] = free.sort((a, b) => fitness(b) - fitness(a));
+    const [best] = candidates.sort((a, b) => fitness(b) - fitness(a));
     if (best === undefined) {
       throw new LaunchError(
         'no-capacity',
@@ -170,6 +175,15 @@ export class ComposeLauncher implements Launcher {
         this.#host.clock.setTimer(readyPollMs, resolve);
       });
     }
+  }
+
+  /** Stopped in good order a moment ago, by whom may be about to remove it, as compose does. */
+  async #isPutAway({ id, state }: EngineContainer): Promise<boolean> {
+    if (state !== 'exited') return false;
+    const found = await this.#engine.find(id);
+    if (found === undefined) return true;
+    const sinceMs = this.#host.clock.wallTime() - Date.parse(found.finishedAt);
+    return orderlyExitCodes.has(found.exitCode) && sinceMs < putAwayMs;
   }
 
   /** Whether it waits since it was started, and not only did so before. */

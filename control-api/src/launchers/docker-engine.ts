@@ -26,6 +26,7 @@ export interface ContainerDetails extends EngineContainer {
   readonly memoryBytes: number;
   /** As the Engine writes it; another at each start. */
   readonly startedAt: string;
+  readonly finishedAt: string;
 }
 
 /** A container's end. */
@@ -81,6 +82,7 @@ export class DockerEngine {
       state: found.State.Status as ContainerState,
       addresses: addressesOf(found.NetworkSettings.Networks),
       startedAt: found.State.StartedAt,
+      finishedAt: found.State.FinishedAt,
       exitCode: found.State.ExitCode,
       outOfMemory: found.State.OOMKilled,
       memoryBytes: found.HostConfig.Memory ?? 0,
