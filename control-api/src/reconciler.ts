@@ -50,8 +50,8 @@ export interface ReconcilerOptions {
 
 type Doing = (state: ClusterState, now: number) => Decision<undefined>;
 
-/** Launches and stops under way at once. */
-const mostAtOnce = 32;
+/** Launches and stops under way at once, where the launcher does not say. */
+const defaultMostAtOnce = 32;
 const firstBackOffMs = 100;
 const longestBackOffMs = 10_000;
 const longestAttemptBackOffMs = 30_000;
@@ -326,8 +326,9 @@ export class Reconciler {
     }
   }
 
-  /** At most `mostAtOnce` of these are under way. */
+  /** At most as many of these are under way as the launcher bears. */
   async #gated<T>(action: () => Promise<T>): Promise<T> {
+    const { mostAtOnce = defaultMostAtOnce } = this.#components.launcher;
     if (this.#underWay >= mostAtOnce) await new Promise<void>((go) => this.#queue.push(go));
     if (this.#stopped) throw new Error('the control API is stopping');
     this.#underWay += 1;

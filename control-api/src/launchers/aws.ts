@@ -73,6 +73,8 @@ const mostUnknown = 1_000;
 const mostListed = 200;
 
 export class AwsLauncher implements Launcher {
+  /** An instance takes most of a minute to end: were it fewer, a large cluster would take most of an hour. */
+  readonly mostAtOnce = 100;
   readonly #clock: Clock;
   readonly #options: AwsLauncherOptions;
   readonly #functions: AwsFunctions;

@@ -73,6 +73,8 @@ export class LaunchError extends Error {
 export interface Launcher {
   /** The machines' world has the network that a cluster's spec asks for: nodes need not shape their own. */
   readonly modelsNetwork?: boolean;
+  /** How many launches and stops it may be asked for at once. @default 32 */
+  readonly mostAtOnce?: number;
   /**
    * Addresses for `count` new slots of a cluster: free now, distinct, and none of those `taken`; with `ownHosts` each
    * with an IP address that no other slot has. Rejects no-free-address.
