@@ -28,6 +28,10 @@ export interface Account {
   readonly region: string;
   /** The VPC's range, which the deployment is to take. */
   readonly vpcCidr: string;
+  /** This machine's address in the VPC. */
+  readonly gateway: string;
+  /** The account's endpoint, as instances reach it. */
+  readonly urlForInstances: string;
   /** SSM parameter that holds the AMI. */
   readonly amiParameter: string;
   readonly front: Front;
@@ -76,7 +80,8 @@ export async function startAccount(options: AccountOptions): Promise<Account> {
     await offerImage(ministack, region, instanceImage);
     return {
       environment: { ...ministack.environment, AWS_ENDPOINT_URL: `http://127.0.0.1:${port}` },
-      ...{ region, vpcCidr: network.cidr, amiParameter, front, label },
+      ...{ region, vpcCidr: network.cidr, gateway: network.gateway, amiParameter, front, label },
+      urlForInstances: `http://${network.gateway}:${port}`,
       stop: async () => {
         await stop();
         return leftOf(docker, label);

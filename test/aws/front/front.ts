@@ -81,10 +81,12 @@ export async function startFront({ docker }: { docker: Docker }, options: FrontO
     metadata: new Metadata({ region, account, nowMs: () => Date.now() }),
     names: new PrivateNames({ route53: new Route53Client(client) }),
   });
+  const groups = new ScalingGroups({ autoScaling: new AutoScalingClient(client), instances });
   const proxy = new MiniStackProxy(
     {
       ec2: new Ec2({ instances }, { account }),
       builds: new Builds({ work: options.build }, { onTrouble }),
+      groups,
     },
     { upstream },
   );
@@ -98,7 +100,6 @@ export async function startFront({ docker }: { docker: Docker }, options: FrontO
   });
   for (const host of [gateway, loopback]) await proxy.listen(host, port);
 
-  const groups = new ScalingGroups({ autoScaling: new AutoScalingClient(client), instances });
   const stopping = new AbortController();
   const tending = keepTending(groups, stopping.signal, onTrouble);
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { Builds } from './builds.ts';
 import type { Ec2 } from './ec2.ts';
+import type { ScalingGroups } from './scaling-groups.ts';
 
 export interface ProxyOptions {
   /** Of MiniStack. */
@@ -14,12 +15,14 @@ const codeBuild = 'CodeBuild_20161006';
 export class MiniStackProxy {
   readonly #ec2: Ec2;
   readonly #builds: Builds;
+  readonly #groups: ScalingGroups;
   readonly #upstream: URL;
   readonly #servers: Server[] = [];
 
-  constructor(components: { ec2: Ec2; builds: Builds }, { upstream }: ProxyOptions) {
+  constructor(components: { ec2: Ec2; builds: Builds; groups: ScalingGroups }, { upstream }: ProxyOptions) {
     this.#ec2 = components.ec2;
     this.#builds = components.builds;
+    this.#groups = components.groups;
     this.#upstream = new URL(upstream);
   }
 
@@ -45,19 +48,27 @@ export class MiniStackProxy {
   }
 
   async #handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-    if (serviceOf(incoming) === 'ec2') {
+    const service = serviceOf(incoming);
+    if (service === 'ec2') {
       const form = await textOf(incoming);
       const answer = await this.#ec2.answer(form);
       if (answer === undefined) return this.#forward(incoming, outgoing, form);
       outgoing.writeHead(answer.status, { 'content-type': 'text/xml;charset=UTF-8' }).end(answer.body);
       return;
     }
+    if (service === 'autoscaling') {
+      return this.#corrected(incoming, outgoing, (_, answer) => this.#groups.corrected(answer));
+    }
     const target = incoming.headers['x-amz-target'];
     if (target === `${codeBuild}.StartBuild`) {
-      return this.#corrected(incoming, outgoing, (asked, answer) => this.#builds.started(asked, answer));
+      return this.#corrected(incoming, outgoing, (asked, answer) =>
+        JSON.stringify(this.#builds.started(JSON.parse(asked), JSON.parse(answer))),
+      );
     }
     if (target === `${codeBuild}.BatchGetBuilds`) {
-      return this.#corrected(incoming, outgoing, (_, answer) => this.#builds.got(answer));
+      return this.#corrected(incoming, outgoing, (_, answer) =>
+        JSON.stringify(this.#builds.got(JSON.parse(answer))),
+      );
     }
     return this.#forward(incoming, outgoing);
   }
@@ -65,13 +76,12 @@ export class MiniStackProxy {
   async #corrected(
     incoming: IncomingMessage,
     outgoing: ServerResponse,
-    correct: (asked: unknown, answer: unknown) => unknown,
+    correct: (asked: string, answer: string) => string,
   ): Promise<void> {
     const asked = await textOf(incoming);
     const answer = await this.#ask(incoming, asked);
     const body = await textOf(answer);
-    const isGood = answer.statusCode === 200;
-    const corrected = isGood ? JSON.stringify(correct(JSON.parse(asked), JSON.parse(body))) : body;
+    const corrected = answer.statusCode === 200 ? correct(asked, body) : body;
     const { 'content-length': _, ...headers } = answer.headers;
     outgoing.writeHead(answer.statusCode!, headers).end(corrected);
   }

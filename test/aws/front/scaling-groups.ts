@@ -12,7 +12,10 @@ import type { Instance, Instances } from './instances.ts';
 import { RunInstances } from './requests.ts';
 
 /** https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html */
-const groupTag = 'aws:autoscaling:groupName';
+export const groupTag = 'aws:autoscaling:groupName';
+
+const instancesOfGroup =
+  /(<AutoScalingGroupName>([^<]+)<\/AutoScalingGroupName>.*?)<Instances(?:\/>|>.*?<\/Instances>)/gs;
 
 export class ScalingGroups {
   readonly #autoScaling: AutoScalingClient;
@@ -33,6 +36,14 @@ export class ScalingGroups {
       return name !== undefined && !names.has(name);
     });
     this.#instances.terminate(orphans.map(({ instanceId }) => instanceId));
+  }
+
+  /** What DescribeAutoScalingGroups answers, with the instances that there are. */
+  corrected(xml: string): string {
+    return xml.replace(instancesOfGroup, (_, before: string, name: string) => {
+      const members = this.#living().filter((each) => groupOf(each) === name);
+      return `${before}<Instances>${members.map(memberXml).join('')}</Instances>`;
+    });
   }
 
   async #tendGroup(group: AutoScalingGroup): Promise<void> {
@@ -67,4 +78,10 @@ export class ScalingGroups {
 
 function groupOf({ launch }: Instance): string | undefined {
   return launch.instanceTags.find(({ Key }) => Key === groupTag)?.Value;
+}
+
+/** https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Instance.html */
+function memberXml({ instanceId, subnet, state }: Instance): string {
+  const lifecycle = state === 'running' ? 'InService' : 'Pending';
+  return `<member><InstanceId>${instanceId}</InstanceId><AvailabilityZone>${subnet.zone}</AvailabilityZone><LifecycleState>${lifecycle}</LifecycleState><HealthStatus>Healthy</HealthStatus><ProtectedFromScaleIn>false</ProtectedFromScaleIn></member>`;
 }

@@ -100,9 +100,13 @@ async function run(args: string[]): Promise<void> {
   });
 }
 
-/** Where the SDK finds AWS here; on AWS it knows. */
+/**
+ * Where the SDK finds AWS here; on AWS it knows. HOME is what Docker gives a user without a name, and the image's init
+ * is told that it is not the first process.
+ */
 function emulated(): string[] {
-  return ['AWS_ENDPOINT_URL', 'AWS_REGION'].map((name) => `${name}=${process.env[name]}`);
+  const endpoint = ['AWS_ENDPOINT_URL', 'AWS_REGION'].map((name) => `${name}=${process.env[name]}`);
+  return [...endpoint, 'HOME=/', 'TINI_SUBREAPER=1'];
 }
 
 function variable(text: string): [string, string] {
