@@ -1,5 +1,6 @@
 /** The cluster of a deployment as a test sees it: through the control API, its functions, and the containers beneath. */
 import { AutoScalingClient, DescribeAutoScalingGroupsCommand } from '@aws-sdk/client-auto-scaling';
+import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb';
 import {
   DescribeNetworkInterfacesCommand,
   DescribeSubnetsCommand,
@@ -129,22 +130,26 @@ export class DeployedCluster {
     return until(awaited, look, { timeoutMs, everyMs: 250, state: () => this.describe() });
   }
 
-  /** All that bears the deployment's tag, by whom it is kept. */
+  /** All that bears the deployment's tag. Tables are asked of DynamoDB, for MiniStack's tags outlive them. */
   async resources(): Promise<string[]> {
     const client = clientOf(this.#deployment);
     const ec2 = new EC2Client(client);
     const Filters = [{ Name: 'tag-key', Values: [tagKeys.deployment] }];
-    const [tagged, groups, vpcs, subnets, interfaces] = await Promise.all([
+    const [tagged, tables, groups, vpcs, subnets, interfaces] = await Promise.all([
       new ResourceGroupsTaggingAPIClient(client).send(
         new GetResourcesCommand({ TagFilters: [{ Key: tagKeys.deployment }] }),
       ),
+      new DynamoDBClient(client).send(new ListTablesCommand({})),
       new AutoScalingClient(client).send(new DescribeAutoScalingGroupsCommand({})),
       ec2.send(new DescribeVpcsCommand({ Filters })),
       ec2.send(new DescribeSubnetsCommand({ Filters })),
       ec2.send(new DescribeNetworkInterfacesCommand({ Filters })),
     ]);
     return [
-      ...(tagged.ResourceTagMappingList ?? []).map(({ ResourceARN }) => ResourceARN),
+      ...(tagged.ResourceTagMappingList ?? [])
+        .map(({ ResourceARN = '' }) => ResourceARN)
+        .filter((arn) => !arn.startsWith('arn:aws:dynamodb:')),
+      ...(tables.TableNames ?? []),
       ...(groups.AutoScalingGroups ?? []).map(({ AutoScalingGroupName }) => AutoScalingGroupName),
       ...(vpcs.Vpcs ?? []).map(({ VpcId }) => VpcId),
       ...(subnets.Subnets ?? []).map(({ SubnetId }) => SubnetId),

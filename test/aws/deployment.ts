@@ -137,7 +137,7 @@ async function runCdk(
   for (const stream of [child.stdout, child.stderr]) {
     createInterface(stream).on('line', (line) => {
       said.push(line);
-      if (/CREATE_COMPLETE|DELETE_COMPLETE|FAILED/.test(line)) onProgress(`cdk: ${line}`);
+      if (line.includes('_FAILED')) onProgress(`trouble: ${line}`);
     });
   }
   const [status] = await once(child, 'close');

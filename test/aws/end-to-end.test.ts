@@ -40,7 +40,7 @@ describe.skipIf(!isRequired && !(hasEngine() && hasMiniStack()))(
     beforeAll(async () => {
       deployment = await startDeployment({
         context: Object.fromEntries(Object.entries(counts).map(([role, count]) => [role, String(count)])),
-        onProgress: (sentence) => console.log(`${(performance.now() / 1_000).toFixed(1)} s  ${sentence}`),
+        onProgress: (sentence) => process.stderr.write(`${seconds().padStart(6)} s  ${sentence}\n`),
       });
       cluster = await DeployedCluster.of(deployment, host);
     }, deployMs);
@@ -68,7 +68,7 @@ describe.skipIf(!isRequired && !(hasEngine() && hasMiniStack()))(
     it('answers nobody without a token, but for its health', async () => {
       const status = async (path: string) => (await fetch(`${deployment.controlUrl}${path}`)).status;
       expect(await status('/v1/clusters')).toBe(401);
-      expect(await status('/v1/health')).toBe(200);
+      expect(await status('/healthz')).toBe(200);
     });
 
     it(
@@ -222,6 +222,11 @@ describe.skipIf(!isRequired && !(hasEngine() && hasMiniStack()))(
     }
   },
 );
+
+/** Since this test began. */
+function seconds(): string {
+  return (performance.now() / 1_000).toFixed(1);
+}
 
 function holdingOf(nodes: readonly NodeView[], slot: string, infoHash: string) {
   return nodes.find((node) => node.slot === slot)?.torrents.find((torrent) => torrent.infoHash === infoHash);
