@@ -29,7 +29,7 @@ export function buildInstanceImage(productImage: string): string {
         ],
         context,
       ],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
+      { stdio: ['ignore', 'ignore', 'pipe'] },
     );
     return image;
   } finally {
