@@ -48,7 +48,7 @@ function runControlApi(image: string): string {
 docker rm --force ${container} >/dev/null 2>&1
 exec docker run --pull never --name ${container} --network host \\
   --read-only --cap-drop ALL --security-opt no-new-privileges \\
-  --tmpfs /tmp:rw,noexec,nosuid,nodev,size=64m --ulimit nofile=65536:65536 --pids-limit 1024 \\
+  --tmpfs /tmp:rw,noexec,nosuid,nodev,size=64m --pids-limit 1024 \\
   --log-driver local --log-opt max-size=20m \\
   --env-file ${environmentFile} \\
   '${image}' control-api

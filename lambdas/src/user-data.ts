@@ -78,7 +78,7 @@ function runAgent(image: string): string {
   return `#!/bin/bash
 exec docker run --pull never --name skep-agent --network host \\
   --read-only --cap-drop ALL --security-opt no-new-privileges \\
-  --tmpfs /tmp:rw,noexec,nosuid,nodev,size=64m --ulimit nofile=65536:65536 --pids-limit 1024 \\
+  --tmpfs /tmp:rw,noexec,nosuid,nodev,size=64m --pids-limit 1024 \\
   --log-driver local --log-opt max-size=20m \\
   --mount type=bind,source=${machineDirectory},target=/run/skep \\
   --mount type=bind,source=${dataDirectory},target=/data \\
