@@ -1,6 +1,6 @@
 /** What the control API's instance is told to become: valid, and free of secrets. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -48,6 +48,36 @@ describe('user data of the control plane', () => {
       credHelpers: { '123456789012.dkr.ecr.eu-west-1.amazonaws.com': 'ecr-login' },
     });
     expect(userData).not.toMatch(/set -[a-z]*x|xtrace|--password/);
+  });
+
+  it('starts an unhealthy control API anew, five times in a row, and then gives the instance up', () => {
+    const count = join(scratch, 'unhealthy');
+    const calls = join(scratch, 'calls');
+    const tend = files
+      .get('/usr/local/lib/skep/tend-control-api')!
+      .content.replaceAll('/run/skep-unhealthy', count);
+    writeFileSync(join(scratch, 'tend'), tend, { mode: 0o700 });
+    writeFileSync(join(scratch, 'docker'), '#!/bin/sh\necho "$HEALTH"\n[ "$HEALTH" != none ]\n', {
+      mode: 0o700,
+    });
+    for (const program of ['systemctl', 'poweroff']) {
+      writeFileSync(join(scratch, program), `#!/bin/sh\necho ${program} "$@" >> ${calls}\n`, { mode: 0o700 });
+    }
+    /** What it did in as many minutes, with such healths. */
+    const minutes = (...healths: string[]) => {
+      writeFileSync(calls, '');
+      for (const health of healths) {
+        const env = { PATH: `${scratch}:${process.env.PATH}`, HEALTH: health };
+        expect(spawnSync('bash', ['tend'], { cwd: scratch, env }).status).toBe(0);
+      }
+      return readFileSync(calls, 'utf8').split('\n').filter(Boolean);
+    };
+    const anew = 'systemctl restart skep-control-api.service';
+    expect(minutes('starting', 'healthy', 'none')).toEqual([]);
+    expect(minutes(...Array(4).fill('unhealthy'), 'healthy')).toEqual(Array(4).fill(anew));
+    // Between one and the next it is starting, and for a moment not there.
+    expect(minutes(...Array(5).fill(['unhealthy', 'none', 'starting']).flat())).toEqual(Array(5).fill(anew));
+    expect(minutes('unhealthy')).toEqual(['poweroff']);
   });
 
   it.skipIf(isMissing('cloud-init'))('is what cloud-init’s schema asks for', () => {

@@ -56,20 +56,22 @@ exec docker run --pull never --name ${container} --network host \\
 }
 
 const tendControlApi = `#!/bin/bash
-# Once a minute: a control API that its own health check finds unhealthy is started anew, five times in a row at most.
+# Once a minute: a control API that its own health check finds unhealthy is started anew, five times at most until it is
+# healthy again. While it is starting, nothing is known yet.
 set -euo pipefail
 count=/run/skep-unhealthy
-if [ "$(docker inspect --format '{{.State.Health.Status}}' ${container} 2>/dev/null)" != unhealthy ]; then
-  if docker inspect ${container} >/dev/null 2>&1; then rm -f "$count"; fi
-  exit 0
-fi
-echo >> "$count"
-if [ "$(wc -l < "$count")" -gt 5 ]; then
-  echo 'skep: the control API stays unhealthy, so this instance powers itself off to be replaced' >&2
-  poweroff
-else
-  systemctl restart ${container}.service
-fi
+case "$(docker inspect --format '{{.State.Health.Status}}' ${container} 2>/dev/null || true)" in
+  healthy) rm -f "$count" ;;
+  unhealthy)
+    echo >> "$count"
+    if [ "$(wc -l < "$count")" -gt 5 ]; then
+      echo 'skep: the control API stays unhealthy, so this instance powers itself off to be replaced' >&2
+      poweroff
+    else
+      systemctl restart ${container}.service
+    fi
+    ;;
+esac
 `;
 
 const serviceUnit = `[Unit]
