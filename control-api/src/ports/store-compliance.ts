@@ -176,6 +176,12 @@ export function describeStore(name: string, make: () => StoreWorld | Promise<Sto
         [{ key: 'a', expectedVersion: 0, put: 'ü'.repeat(commitLimits.valueBytes / 2) }],
         [],
       ],
+      ['bytes in one event', [], [{ ...event('u', 'x'), data: { x: 'x'.repeat(commitLimits.valueBytes) } }]],
+      [
+        'clusters with events',
+        [],
+        Array.from({ length: commitLimits.clusters + 1 }, (_, n) => event(`${n}`, 'x')),
+      ],
       ['bytes', rowsOf(10, 'x'.repeat(commitLimits.valueBytes - 2)), []],
     ])('refuses a commit of too many %s', async (_, writes, events) => {
       await expect(store.commit(writes, events)).rejects.toThrow(RangeError);

@@ -48,10 +48,12 @@ export const commitLimits = {
   /** Rows written or checked, each once. */
   writes: 80,
   events: 200,
-  /** Of one value, as JSON in UTF-8. */
+  /** Whose events they are. */
+  clusters: 2,
+  /** Of one value or event, as JSON in UTF-8. */
   valueBytes: 380_000,
   /** Of all values and events together. */
-  bytes: 3_500_000,
+  bytes: 3_000_000,
 } as const;
 
 export interface Store {

@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { commitLimits } from '../ports/store.ts';
 import { judgeCancellation, judgeFailure, transactionOf } from './dynamodb-transaction.ts';
 import type { EncodedCommit } from './encoded-commit.ts';
 
@@ -67,6 +69,33 @@ describe('a commit as a transaction', () => {
       ['5', 5],
     ]);
   });
+});
+
+it('the largest commit there may be has no more actions than a transaction, however its events fit together', () => {
+  const mostActions = 100;
+  const heads = new Map(['u', 'v'].map((uid) => [uid, { sequence: 0, lamport: 0 }]));
+  const writes = Array.from({ length: commitLimits.writes }, (_, n) => ({
+    key: `a/${n}`,
+    expectedVersion: 1,
+  }));
+  const sizes = fc.array(fc.integer({ min: 1, max: commitLimits.valueBytes }), {
+    minLength: 1,
+    maxLength: 200,
+  });
+  const halves = sizes.map((each) => each.map((size) => (size > 1_000 ? 190_001 : size)));
+  fc.assert(
+    fc.property(fc.oneof(sizes, halves), fc.nat(199), (lengths, ofFirst) => {
+      let left = commitLimits.bytes as number;
+      const events = lengths.flatMap((length, index) => {
+        left -= length;
+        const clusterUid = index < ofFirst ? 'u' : 'v';
+        return left < 0 ? [] : [{ clusterUid, lamport: 1, text: 'x'.repeat(length) }];
+      });
+      const { items } = transactionOf('table', { writes, events }, heads);
+      expect(items.length).toBeLessThanOrEqual(mostActions);
+    }),
+    { numRuns: 50 },
+  );
 });
 
 describe('what a refusal means', () => {

@@ -28,6 +28,11 @@ const encoder = new TextEncoder();
 export function encodeCommit(writes: readonly Write[], events: readonly NewEvent[]): EncodedCommit {
   refuseAbove(commitLimits.writes, writes.length, 'rows');
   refuseAbove(commitLimits.events, events.length, 'events');
+  refuseAbove(
+    commitLimits.clusters,
+    new Set(events.map(({ clusterUid }) => clusterUid)).size,
+    'clusters with events',
+  );
   if (new Set(writes.map(({ key }) => key)).size < writes.length) {
     throw new RangeError('a commit writes or checks each row once');
   }
@@ -43,11 +48,10 @@ export function encodeCommit(writes: readonly Write[], events: readonly NewEvent
       text: JSON.stringify(event),
     })),
   };
-  for (const { text } of encoded.writes) {
-    if (text !== undefined)
-      refuseAbove(commitLimits.valueBytes, bytesOf([text], commitLimits.valueBytes), 'bytes in a row');
-  }
   const texts = [...encoded.writes, ...encoded.events].flatMap(({ text }) => text ?? []);
+  for (const text of texts) {
+    refuseAbove(commitLimits.valueBytes, bytesOf([text], commitLimits.valueBytes), 'bytes in a row or event');
+  }
   refuseAbove(commitLimits.bytes, bytesOf(texts, commitLimits.bytes), 'bytes');
   return encoded;
 }
