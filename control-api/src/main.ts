@@ -20,7 +20,7 @@
  * - SKEP_AGENT_PROGRAM: of processes, which live in SKEP_STATE_DIRECTORY, the agent to run instead of node-agent's own.
  * - SKEP_IMAGE: of containers, the image; default skep:VERSION. SKEP_DOCKER_MEMORY (bytes) and SKEP_DOCKER_CPUS: what
  *   each may use. SKEP_DOCKER_ADDRESSES: range that clusters' networks are taken from, as in 10.64.0.0/10. SKEP_CONTENT:
- *   files and folders that they may read, separated as in PATH. The control API listens, beside SKEP_LISTEN, at the
+ *   JSON array of the files and folders that they may read. The control API listens, beside SKEP_LISTEN, at the
  *   gateway of each cluster's network, unless SKEP_PUBLIC_URL says how it is reached. SKEP_DOCKER_OWNER: what tells its
  *   containers from those of others, if not a name that is made once.
  * - SKEP_CLUSTER: of a compose project, the name of its cluster; default skep.

@@ -104,6 +104,21 @@ describe.skipIf(!isRequired && !hasEngine())('clusters in containers (need a Doc
       killed.child.kill('SIGKILL');
       await killed.finished;
       await until(() => leftOfCommand(killed).length === 0);
+
+      // With nobody left who could clean up, the next command does.
+      const abandoned = demo('--json');
+      await until(() => leftOfCommand(abandoned).some((each) => each.startsWith('container')));
+      const controlApi = Number(
+        execFileSync('pgrep', ['-P', String(abandoned.child.pid)], { encoding: 'utf8' }),
+      );
+      process.kill(controlApi, 'SIGKILL');
+      abandoned.child.kill('SIGKILL');
+      await abandoned.finished;
+      expect(leftOfCommand(abandoned)).not.toEqual([]);
+      const next = demo('--json');
+      await until(() => leftOfCommand(abandoned).length === 0);
+      next.child.kill('SIGINT');
+      await next.finished;
     },
     testMs,
   );
@@ -142,6 +157,16 @@ describe.skipIf(!isRequired && !hasEngine())('clusters in containers (need a Doc
         expect(docker('inspect', '--format', '{{.State.Running}}', cutOff)).toBe('false');
         const logs = JSON.parse((await run('logs', 'bootstrap-2', '--generation', '1', '--json')).stdout);
         expect(logs.log).toContain('serving');
+
+        // A control API that died finds its machines again, also beside another cluster.
+        process.kill(JSON.parse(readFileSync(join(state, 'control-api.json'), 'utf8')).pid, 'SIGKILL');
+        const second = await run('up', '--name', 'second', '--bootstrap', '1', '--peers', '0', '--json');
+        expect({ code: second.code, stderr: second.stderr }).toMatchObject({ code: 0 });
+        const found = JSON.parse((await run('nodes', '--cluster', 'lab', '--json')).stdout) as NodeView[];
+        expect(found.map(({ machine, state }) => [machine, state])).toEqual(
+          nodes.map(({ machine }) => [machine, 'serving']),
+        );
+        expect((await run('down', 'second')).code).toBe(0);
       } finally {
         const down = await run('down', '--json');
         expect(down.code).toBe(0);

@@ -1,5 +1,4 @@
 /** Which runner the nodes of a cluster are to live in, as options say and as is remembered with the user's daemon. */
-import { delimiter } from 'node:path';
 import { type Command, Option } from 'commander';
 import * as z from 'zod';
 import { version } from '../version.ts';
@@ -43,6 +42,6 @@ export function runnerEnvironment(choice: RunnerChoice): Record<string, string> 
   return {
     SKEP_RUNNER: 'docker',
     SKEP_IMAGE: choice.image,
-    SKEP_CONTENT: choice.content.join(delimiter),
+    SKEP_CONTENT: JSON.stringify(choice.content),
   };
 }

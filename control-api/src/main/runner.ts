@@ -1,7 +1,7 @@
 /** Which runner the control API's machines live in, made of what the environment says. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ApiClient, NodeSubnet } from '@skep/contract';
 import { toHex } from '@skep/p2p-core/bytes';
@@ -77,7 +77,7 @@ async function dockerRunner(host: Host, options: RunnerOptions): Promise<Runner>
         memoryBytes: numberIn(env, 'SKEP_DOCKER_MEMORY', 6 * 1024 ** 2, 'bytes, as in 536870912'),
         cpus: numberIn(env, 'SKEP_DOCKER_CPUS', 0.01, 'processor cores, as in 0.5'),
       },
-      content: (env.SKEP_CONTENT ?? '').split(delimiter).filter((path) => path !== ''),
+      content: env.SKEP_CONTENT === undefined ? [] : jsonIn(env, 'SKEP_CONTENT', z.array(z.string().min(1))),
       ...(env.SKEP_DOCKER_ADDRESSES === undefined ? {} : { addressRange: env.SKEP_DOCKER_ADDRESSES }),
       ownRanges,
       ...(serveAt === undefined ? {} : { serveAt }),
