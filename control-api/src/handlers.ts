@@ -14,7 +14,7 @@ import type { AgentReports } from './agent-reports.ts';
 import type { ClusterRecord } from './cluster-record.ts';
 import { type Clusters, gone } from './clusters.ts';
 import { equalSecrets, joinSecret } from './credentials.ts';
-import { decideCreateCluster, slotCount } from './decisions/cluster-creation.ts';
+import { decideCreateCluster, slotZones } from './decisions/cluster-creation.ts';
 import { currentMachine } from './decisions/decision.ts';
 import { decideDelete } from './decisions/deletion.ts';
 import { decideJoin } from './decisions/join.ts';
@@ -97,7 +97,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
     return record;
   };
   const allocate = async (
-    count: number,
+    zones: readonly (string | undefined)[],
     spec: ClusterSpec,
     clusterUid: string,
   ): Promise<readonly SlotAddresses[]> => {
@@ -105,7 +105,8 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
       .all()
       .flatMap((record) => [...record.slots.values()].map((slot) => slot.addresses));
     try {
-      return await launcher.allocate(count, taken, { clusterUid, ownHosts: spec.network !== undefined });
+      const ownHosts = spec.network !== undefined;
+      return await launcher.allocate(zones.length, taken, { clusterUid, ownHosts, zones });
     } catch (error) {
       if (!(error instanceof LaunchError)) throw error;
       throw new ProblemError({ code: 'no-free-address', detail: error.message }, { cause: error });
@@ -139,7 +140,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
         throw new ProblemError({ code: 'bad-request', detail });
       }
       const uid = toHex(host.random.bytes(16));
-      const addresses = await allocate(slotCount(spec), spec, uid);
+      const addresses = await allocate(slotZones(spec), spec, uid);
       const record = await clusters.create(spec.name, uid, decideCreateCluster(spec, uid, addresses, now()));
       return clusterView(record, liveness, now());
     },
@@ -163,7 +164,7 @@ export function createHandlers(components: HandlerComponents, options: HandlerOp
 
     async addNode({ params, body }) {
       const record = find(params.cluster);
-      const [addresses] = await allocate(1, record.about.spec, record.uid);
+      const [addresses] = await allocate([undefined], record.about.spec, record.uid);
       const slot = await clusters.transact(record, (state, at) => decideAddNode(state, body, addresses!, at));
       return nodeView(record, slot, liveness, now());
     },

@@ -10,6 +10,14 @@ export function slotCount(spec: ClusterSpec): number {
   return spec.bootstrap + spec.index + spec.peers + spec.spares;
 }
 
+/** In which zone each address of a new cluster is wanted, in the order in which its slots take them. */
+export function slotZones(spec: ClusterSpec): (string | undefined)[] {
+  const { bootstrap, index, peers, spares } = spec;
+  return [bootstrap, index, peers, spares].flatMap((count) =>
+    Array.from({ length: count }, (_, at) => placementFor(spec, { ordinal: at + 1 }, 1)?.zone),
+  );
+}
+
 /** Everything of a new cluster: slots, their first machines and launches, the first ring. */
 export function decideCreateCluster(
   spec: ClusterSpec,

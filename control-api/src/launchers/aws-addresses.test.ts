@@ -24,10 +24,23 @@ it.each([
   expect(freeAddresses(subnets, count, new Set(taken))).toEqual(found);
 });
 
+it.each([
+  ['where they are wanted', ['c', 'a', 'c', undefined], ['10.0.2.4', '10.0.0.4', '10.0.2.5', '10.0.1.4']],
+  ['elsewhere where there is no such zone', ['z', 'b'], ['10.0.0.4', '10.0.1.4']],
+])('finds them %s', (_, zones, found) => {
+  expect(freeAddresses([a, b, c], zones.length, new Set(), zones)).toEqual(found);
+});
+
+it('finds them elsewhere where their zone is full', () => {
+  const small = { ...a, cidr: '10.0.0.0/29' };
+  const found = freeAddresses([small, b], 4, new Set(), ['a', 'a', 'a', 'a']);
+  expect(found).toEqual(['10.0.0.4', '10.0.0.5', '10.0.0.6', '10.0.1.4']);
+});
+
 it('gives no address twice, until nobody can be about to take it', async () => {
   const { host, advance } = createVirtualHost();
   const addresses = new AwsAddresses(host, { subnets: [a] });
-  const hosts = (count: number) => addresses.allocate(count, []).map(({ listen }) => listen.host);
+  const hosts = (count: number) => addresses.allocate(count, [], []).map(({ listen }) => listen.host);
   expect(hosts(6)).toHaveLength(6);
   expect(new Set([...hosts(5)]).has('10.0.0.4')).toBe(false);
   expect(() => hosts(1)).toThrow(/no 1 free addresses in the subnets 10.0.0.0\/28/);

@@ -12,14 +12,19 @@ export const awsPorts = { listen: 6_881, ring: 6_882, health: 6_883 } as const;
 /** How long addresses stay given out that nobody has said are taken. */
 const givenMs = 60_000;
 
-/** `count` addresses that are free: each in the subnet that has the fewest by then. Undefined if there are not as many. Pure. */
+/**
+ * `count` addresses that are free: each in its zone where `zones` names one that has room, and there in the subnet that
+ * has the fewest by then. Undefined if there are not as many. Pure.
+ */
 export function freeAddresses(
   subnets: readonly NodeSubnet[],
   count: number,
   taken: ReadonlySet<string>,
+  zones: readonly (string | undefined)[] = [],
 ): string[] | undefined {
   const inUse = [...taken].map((address) => subnetOf(address, subnets)?.subnetId);
-  const places = subnets.map(({ subnetId, cidr }) => ({
+  const places = subnets.map(({ subnetId, zone, cidr }) => ({
+    zone,
     range: hostRange(cidr),
     next: 0,
     used: inUse.filter((each) => each === subnetId).length,
@@ -28,7 +33,10 @@ export function freeAddresses(
   while (found.length < count) {
     const open = places.filter(({ next, range }) => next < range.count);
     if (open.length === 0) return undefined;
-    const place = open.reduce((least, each) => (each.used < least.used ? each : least));
+    const inZone = open.filter(({ zone }) => zone === zones[found.length]);
+    const place = (inZone.length > 0 ? inZone : open).reduce((least, each) =>
+      each.used < least.used ? each : least,
+    );
     const address = addressOf(place.range.first + place.next);
     place.next += 1;
     if (taken.has(address)) continue;
@@ -50,11 +58,15 @@ export class AwsAddresses {
   }
 
   /** As `Launcher.allocate`. */
-  allocate(count: number, taken: readonly SlotAddresses[]): readonly SlotAddresses[] {
+  allocate(
+    count: number,
+    taken: readonly SlotAddresses[],
+    zones: readonly (string | undefined)[],
+  ): readonly SlotAddresses[] {
     const now = this.#clock.now();
     for (const [address, untilMs] of this.#given) if (untilMs <= now) this.#given.delete(address);
     const all = new Set([...taken.map(({ listen }) => listen.host), ...this.#given.keys()]);
-    const found = freeAddresses(this.#subnets, count, all);
+    const found = freeAddresses(this.#subnets, count, all, zones);
     if (found === undefined) {
       const cidrs = this.#subnets.map(({ cidr }) => cidr).join(', ');
       throw new LaunchError(

@@ -119,8 +119,12 @@ export class AwsLauncher implements Launcher {
     this.#listeners.clear();
   }
 
-  async allocate(count: number, taken: readonly SlotAddresses[]): Promise<readonly SlotAddresses[]> {
-    return this.#addresses.allocate(count, taken);
+  async allocate(
+    count: number,
+    taken: readonly SlotAddresses[],
+    { zones = [] }: { zones?: readonly (string | undefined)[] },
+  ): Promise<readonly SlotAddresses[]> {
+    return this.#addresses.allocate(count, taken, zones);
   }
 
   /** Every machine begins with an empty disk, and takes it along when it ends. */

@@ -77,12 +77,13 @@ export interface Launcher {
   readonly mostAtOnce?: number;
   /**
    * Addresses for `count` new slots of a cluster: free now, distinct, and none of those `taken`; with `ownHosts` each
-   * with an IP address that no other slot has. Rejects no-free-address.
+   * with an IP address that no other slot has. `zones` says where the slots' machines are wanted, in their order: a runner
+   * whose addresses lie in zones heeds it as far as it can. Rejects no-free-address.
    */
   allocate(
     count: number,
     taken: readonly SlotAddresses[],
-    options: { clusterUid: string; ownHosts?: boolean },
+    options: { clusterUid: string; ownHosts?: boolean; zones?: readonly (string | undefined)[] },
   ): Promise<readonly SlotAddresses[]>;
   /**
    * Makes the machine of a token, or finds the one there is; if that one has exited already, its exit is told
