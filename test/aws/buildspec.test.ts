@@ -91,7 +91,7 @@ describe.skipIf(!isRequired && !(hasEngine() && hasMiniStack()))(
 
         const byDigest = `${environment.SKEP_REPOSITORY}@${imageDigest}`;
         references.push(byDigest);
-      const run = spawnSync('docker', ['run', '--rm', '--network', 'none', byDigest], { encoding: 'utf8' });
+        const run = spawnSync('docker', ['run', '--rm', '--network', 'none', byDigest], { encoding: 'utf8' });
         expect([run.status, run.stdout]).toEqual([1, expect.stringContaining('SKEP_CONFIG must name')]);
         const labels = spawnSync(
           'docker',
