@@ -124,6 +124,37 @@ describe.skipIf(!isRequired && !hasEngine())('clusters in containers (need a Doc
   );
 
   it(
+    'run a scenario, with a node cut off by its own agent meanwhile',
+    async () => {
+      const scenario = join(directory, 'cut-off.yaml');
+      writeFileSync(
+        scenario,
+        `
+name: cut-off
+cluster: { bootstrap: 3, peers: 2, grace: 2s }
+network: { latency: 5ms }
+content: [{ name: a.bin, bytes: 512 KiB }]
+timeline:
+  - { at: 1s, fault: { kind: partition, nodes: bootstrap-2, way: both, for: 20s } }
+expect: { downloads: { within: 60s }, healed: { within: 60s } }
+limit: 3m
+`,
+      );
+      const containers = ['--runner', 'docker', '--image', image, '--out', directory];
+      const told = startCli(['run', scenario, ...containers, '--json'], state);
+      running.push(told);
+      const { code, stdout, stderr } = await told.finished;
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      const { bundle, ...record } = JSON.parse(stdout);
+      expect(record).toMatchObject({ verdict: 'passed', runner: 'docker' });
+      const events = readFileSync(join(bundle, 'events.ndjson'), 'utf8');
+      expect(events).toContain('redeployment-complete');
+      expect(leftOfCommand(told)).toEqual([]);
+    },
+    testMs,
+  );
+
+  it(
     'heal a container that is killed, and one that is cut off, each at its own address, and go down without a trace',
     async () => {
       const run = (...args: string[]) => runCli(args, state);

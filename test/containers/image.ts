@@ -17,6 +17,7 @@ export const baseImage = 'skep-test-base:24';
 /** The product's images are tagged by a hash of what they were built from. */
 const productRepository = 'skep-test';
 const fixtureRepository = 'skep-test-fixture';
+const ofTests = 'skep.test=image';
 
 /** What stands for an agent in the launcher's tests, in place of the product's. */
 const fixture = 'control-api/src/launchers/fixtures';
@@ -119,18 +120,16 @@ function build(): string {
   const image = `${productRepository}:${sourceHash()}`;
   if (isThere(image)) return image;
   if (!isThere(baseImage)) buildBase();
-  run('docker', [
-    ...['build', '--quiet', '--network', 'host', '--file', 'node-agent/Dockerfile', '--tag', image],
-    ...[
-      '--build-arg',
-      `BASE_IMAGE=${baseImage}`,
-      '--build-arg',
-      'VERSION=test',
-      '--build-arg',
-      'REVISION=test',
-      '.',
-    ],
+  const buildArguments = { BASE_IMAGE: baseImage, VERSION: 'test', REVISION: 'test' };
+  const given = Object.entries(buildArguments).flatMap(([name, value]) => [
+    '--build-arg',
+    `${name}=${value}`,
   ]);
+  const build = ['build', '--quiet', '--network', 'host', '--file', 'node-agent/Dockerfile', '--tag', image];
+  run('docker', [...build, ...given, '--label', ofTests, '.']);
+  // Those of sources that are long gone; one that a container has is kept by the engine.
+  const filters = [`label=${ofTests}`, 'until=24h'].flatMap((filter) => ['--filter', filter]);
+  run('docker', ['image', 'prune', '--all', '--force', ...filters]);
   return image;
 }
 
