@@ -227,6 +227,20 @@ describe('AwsLauncher', () => {
     expect(calls.filter(({ name }) => name === 'teardown')).toEqual([]);
   });
 
+  it('tells once what keeps a machine from being ended', async () => {
+    let asks = 0;
+    const left = ['peer-1@1: i-1 could not be terminated: OperationNotPermitted: it is protected'];
+    const { launcher, request, toItsEnd, troubles } = world({
+      instead(name) {
+        if (name !== 'teardown') return undefined;
+        asks += 1;
+        return asks < 4 ? { state: 'ending', left, gone: [] } : undefined;
+      },
+    });
+    await toItsEnd(launcher.stop(request('peer-1').machine));
+    expect(troubles).toEqual(left);
+  });
+
   it('asks on until a machine is gone', async () => {
     let asks = 0;
     const { launcher, request, toItsEnd } = world({

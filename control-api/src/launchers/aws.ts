@@ -71,6 +71,8 @@ const sweepMs = 60_000;
 /** Events of instances that nobody knows yet, for a launch whose answer is still on its way. */
 const mostUnknown = 1_000;
 const mostListed = 200;
+/** EC2 keeps no more of a console. */
+const mostConsoleBytes = 65_536;
 
 export class AwsLauncher implements Launcher {
   /** An instance takes most of a minute to end: were it fewer, a large cluster would take most of an hour. */
@@ -87,6 +89,8 @@ export class AwsLauncher implements Launcher {
   readonly #known = new Map<string, Known>();
   readonly #tokens = new Map<string, string>();
   readonly #unknownEnds = new Set<string>();
+  /** What was told already of machines that do not end. */
+  readonly #told = new Set<string>();
   #sweepTimer: Timer | undefined;
   #closed = false;
 
@@ -180,7 +184,8 @@ export class AwsLauncher implements Launcher {
 
   /** The end of the instance's console, which EC2 brings up to date every few minutes. */
   async logs(machine: MachineRef, tailBytes: number): Promise<string> {
-    const { text } = await this.#deploy({ action: 'console', machine, tailBytes }, ConsoleAnswer);
+    const asked = { action: 'console', machine, tailBytes: Math.min(tailBytes, mostConsoleBytes) } as const;
+    const { text } = await this.#deploy(asked, ConsoleAnswer);
     return text;
   }
 
@@ -204,7 +209,12 @@ export class AwsLauncher implements Launcher {
 
   /** Whether each is gone. */
   async #stopAll(machines: readonly MachineRef[]): Promise<readonly boolean[]> {
-    const { gone } = await this.#tearDown({ scope: 'machines', machines: [...machines], waitMs: stopWaitMs });
+    const { gone, left } = await this.#tearDown({
+      scope: 'machines',
+      machines: [...machines],
+      waitMs: stopWaitMs,
+    });
+    for (const each of left.filter((words) => /could not be terminated/.test(words))) this.#troubleOnce(each);
     return machines.map(({ token }) => gone.includes(token));
   }
 
@@ -304,6 +314,12 @@ export class AwsLauncher implements Launcher {
 
   #tell(machine: MachineRef, evidence: string): void {
     for (const listener of [...this.#listeners]) listener({ machine, evidence });
+  }
+
+  #troubleOnce(message: string): void {
+    if (this.#told.has(message)) return;
+    this.#told.add(message);
+    this.#trouble(message);
   }
 
   #trouble(message: string): void {

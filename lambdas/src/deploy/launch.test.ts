@@ -187,6 +187,8 @@ describe('a launch', () => {
       outcome: 'exited',
       evidence: 'EC2 says terminated',
     });
+    const stopped = world(() => made('i-9', 'stopped'));
+    expect((await stopped.launch()).first).toMatchObject({ outcome: 'exited', evidence: 'stopped' });
     const returned = world(() => made('i-8', 'terminated'));
     expect((await returned.launch()).first).toMatchObject({ outcome: 'exited', instanceId: 'i-8' });
   });

@@ -17,7 +17,7 @@ import {
   type Instance,
   type InstanceRuns,
   type Instances,
-  isEnding,
+  isAlive,
   type RunOutcome,
   type RunParameters,
 } from '../ec2/instances.ts';
@@ -290,7 +290,7 @@ function outcomeOf({
   state,
   reason,
 }: Pick<Instance, 'instanceId' | 'state' | 'reason'>): Outcome {
-  if (!isEnding({ state })) return { outcome: 'launched', instanceId };
+  if (isAlive({ state })) return { outcome: 'launched', instanceId };
   return { outcome: 'exited', instanceId, evidence: `${state}${reason === undefined ? '' : `: ${reason}`}` };
 }
 

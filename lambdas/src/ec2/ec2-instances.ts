@@ -4,6 +4,7 @@ import {
   type Instance as Ec2Instance,
   type Filter,
   GetConsoleOutputCommand,
+  type GetConsoleOutputCommandInput,
   paginateDescribeInstances,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2';
@@ -58,8 +59,18 @@ export class Ec2Instances implements Instances {
   }
 
   async consoleOutput(instanceId: string): Promise<string> {
-    const { Output = '' } = await this.#ec2.send(new GetConsoleOutputCommand({ InstanceId: instanceId }));
+    const { Output = '' } = await this.#console({ InstanceId: instanceId, Latest: true }).catch(
+      (error: Error) => {
+        // Older kinds of instances have only what was said when they began.
+        if (error.name === 'UnsupportedOperation') return this.#console({ InstanceId: instanceId });
+        throw error;
+      },
+    );
     return new TextDecoder().decode(Uint8Array.from(atob(Output), (char) => char.charCodeAt(0)));
+  }
+
+  #console(request: GetConsoleOutputCommandInput) {
+    return this.#ec2.send(new GetConsoleOutputCommand(request));
   }
 
   async #terminate(ids: readonly string[]): Promise<string | undefined> {

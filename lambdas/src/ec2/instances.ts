@@ -82,7 +82,12 @@ export function isTerminated({ state }: Pick<Instance, 'state'>): boolean {
   return state === 'terminated';
 }
 
-/** Whether its end has begun, or is over: evidence that no machine runs on it, nor will. */
+/** Whether a machine runs on it, or will. One that was stopped has none any more: whatever starts it again, its agent ends. */
+export function isAlive({ state }: Pick<Instance, 'state'>): boolean {
+  return state === 'pending' || state === 'running';
+}
+
+/** Whether nothing need be done for its end. */
 export function isEnding({ state }: Pick<Instance, 'state'>): boolean {
   return state === 'shutting-down' || state === 'terminated';
 }
