@@ -14,9 +14,9 @@ import {
   type Decision,
   mostChanges,
 } from './decisions/decision.ts';
-import { single } from './decisions/rows.ts';
+import { machineKey, single } from './decisions/rows.ts';
 import type { Journal } from './ports/journal.ts';
-import { type Json, type NewEvent, type Store, StoreError, type Write } from './ports/store.ts';
+import { type Json, type NewEvent, type Row, type Store, StoreError, type Write } from './ports/store.ts';
 import { ProblemError } from './problems.ts';
 
 const mostAttempts = 20;
@@ -282,7 +282,7 @@ export class Clusters {
   }
 
   async #reload(record: ClusterRecord): Promise<void> {
-    const rows = await this.#store.list(ClusterRecord.prefix(record.uid));
+    const rows = await this.#whole(record);
     const { lamport } = await this.#journal.head(record.uid);
     this.#stale.delete(record);
     this.#readAtMs.set(record, this.#clock.now());
@@ -296,6 +296,18 @@ export class Clusters {
     record.load(rows);
     record.lamport = Math.max(record.lamport, lamport);
     this.#tell(record);
+  }
+
+  /**
+   * A cluster's rows, of one moment as far as slots and machines go: a list may come in parts, between which another
+   * process replaces a machine.
+   */
+  async #whole({ uid }: ClusterRecord): Promise<readonly Row[]> {
+    for (let attempt = 0; attempt < mostAttempts; attempt++) {
+      const rows = await this.#store.list(ClusterRecord.prefix(uid));
+      if (!this.#isShared || isOfOneMoment(uid, rows)) return rows;
+    }
+    throw new StoreError('the store changes faster than it can be read');
   }
 
   #inTurn<T>(record: ClusterRecord, action: () => Promise<T>): Promise<T> {
@@ -315,6 +327,14 @@ export class Clusters {
   #tell(record: ClusterRecord): void {
     for (const listener of [...this.#listeners]) listener(record);
   }
+}
+
+function isOfOneMoment(uid: string, rows: readonly Row[]): boolean {
+  const read = new ClusterRecord(uid);
+  read.load(rows);
+  return [...read.slots.values()].every(({ slot, generation }) =>
+    read.machines.has(machineKey(slot, generation)),
+  );
 }
 
 /** When an event is written, and when it happened if that was earlier. */

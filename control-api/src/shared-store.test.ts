@@ -73,6 +73,27 @@ it('what has just been read is refused at once, and nothing while the store cann
   await expect(clusters.transact(record, admit)).rejects.toThrow('cut off');
 });
 
+it('rows that were read in parts, between which a machine was replaced, are read again', async () => {
+  const [one, other] = [await open(true), await open(true)];
+  const { list } = store;
+  let lists = 0;
+  store.list = async (prefix) => {
+    lists += 1;
+    const before = await list.call(store, prefix);
+    if (lists > 1) return before;
+    await other.clusters.transact(other.record, moveOn);
+    const after = await list.call(store, prefix);
+    // Machines are in an earlier part than slots.
+    return [
+      ...before.filter(({ key }) => key.includes('/machines/')),
+      ...after.filter(({ key }) => !key.includes('/machines/')),
+    ];
+  };
+  await one.clusters.refresh();
+  expect(lists).toBe(2);
+  expect(await one.clusters.transact(one.record, admit)).toBe('admitted');
+});
+
 it('what another one did is known once all is read again', async () => {
   const [one, other] = [await open(true), await open(true)];
   await other.clusters.transact(other.record, moveOn);

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import {
   CreateHostedZoneCommand,
   ListResourceRecordSetsCommand,
@@ -30,6 +30,7 @@ import { type Emulator, freePort } from './emulator.ts';
 import type { Instance } from './front/instances.ts';
 import { Metadata } from './front/metadata.ts';
 import { hasMiniStack, startMiniStack } from './ministack.ts';
+import { createTable } from './table.ts';
 
 const mayBeMissing = process.env.SKEP_TEST_ALL !== '1';
 const controlApi = fileURLToPath(new URL('../../control-api/src/main.ts', import.meta.url));
@@ -70,7 +71,7 @@ describe.skipIf(!hasMiniStack() && mayBeMissing)('the control API of a deploymen
       credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     };
     const client = new DynamoDBClient(options);
-    await client.send(createTable);
+    await createTable(client, table);
     store = new DynamoDbStore({ host, client }, { table });
     const secrets = new SecretsManagerClient(options);
     await secrets.send(
@@ -265,19 +266,6 @@ describe.skipIf(!hasMiniStack() && mayBeMissing)('the control API of a deploymen
       downloadBytesPerSecond: 0,
     };
   }
-});
-
-const createTable = new CreateTableCommand({
-  TableName: table,
-  BillingMode: 'PAY_PER_REQUEST',
-  AttributeDefinitions: [
-    { AttributeName: 'pk', AttributeType: 'S' },
-    { AttributeName: 'sk', AttributeType: 'S' },
-  ],
-  KeySchema: [
-    { AttributeName: 'pk', KeyType: 'HASH' },
-    { AttributeName: 'sk', KeyType: 'RANGE' },
-  ],
 });
 
 /** The metadata service of the instance that the control API believes itself on. */
