@@ -41,7 +41,7 @@ export interface Deployment {
 export const stackName = 'Skep';
 
 /** Of the control API, on its instance's loopback. */
-const controlPort = 7701;
+export const controlPort = 7701;
 const root = join(import.meta.dirname, '../..');
 const execute = promisify(execFile);
 
@@ -105,7 +105,11 @@ export async function startDeployment(options: DeploymentOptions = {}): Promise<
 }
 
 /** What the buildspec's commands come to where the image is built already: it is in the repository, under the tag. */
-async function pushImage(image: string, environment: BuildEnvironment, registry: string): Promise<void> {
+export async function pushImage(
+  image: string,
+  environment: BuildEnvironment,
+  registry: string,
+): Promise<void> {
   const { SKEP_REPOSITORY = '', SKEP_IMAGE_TAG } = environment;
   const pushed = `${registry}/${SKEP_REPOSITORY.split('/').slice(1).join('/')}:${SKEP_IMAGE_TAG}`;
   await execute('docker', ['tag', image, pushed]);

@@ -2,16 +2,7 @@
  * A deployment as the command line sees it through its tunnel: moto for what is asked of AWS, a control API whose machines
  * are processes behind the tunnel, and a process that stands in for the tunnel itself (tunnel-stand-in.js).
  */
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
@@ -21,6 +12,7 @@ import { type ControlApiProcess, startControlApi } from '../../cli/src/daemon/co
 import { type Emulator, emulatorRegion } from './emulator.ts';
 import { startMoto } from './moto.ts';
 import { clientOf, createOutputsStack, ownTags, type Value } from './outputs-stack.ts';
+import { layOutTunnelPrograms } from './tunnel-programs.ts';
 
 /** The control API's admin token. */
 export const token = 'f'.repeat(64);
@@ -92,7 +84,7 @@ export class TunnelledDeployment {
   static async start(): Promise<TunnelledDeployment> {
     const directory = mkdtempSync(join(tmpdir(), 'skep-tunnelled-'));
     writeFileSync(join(directory, 'token'), token, { mode: 0o600 });
-    layOutPrograms(join(directory, 'bin'));
+    layOutTunnelPrograms(join(directory, 'bin'));
     const [moto, controlApi] = await Promise.all([
       startMoto(),
       startControlApi({
@@ -135,16 +127,6 @@ export class TunnelledDeployment {
     await this.moto.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
-}
-
-function layOutPrograms(bin: string): void {
-  mkdirSync(bin);
-  for (const program of ['aws', 'session-manager-plugin']) {
-    copyFileSync(join(import.meta.dirname, 'tunnel-stand-in.js'), join(bin, program));
-    chmodSync(join(bin, program), 0o755);
-  }
-  // The stand-in is an ES module wherever it is copied to.
-  writeFileSync(join(bin, 'package.json'), '{"type":"module"}');
 }
 
 export function isRunning(pid: number): boolean {

@@ -3,8 +3,9 @@
  * process group, so that a Ctrl-C in the terminal reaches this command alone, which then ends it.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -38,8 +39,11 @@ export async function runCdk(words: readonly string[], options: CdkOptions): Pro
   options.signal.throwIfAborted();
   mkdirSync(dirname(options.logFile), { recursive: true, mode: 0o700 });
   const log = openSync(options.logFile, 'w', 0o600);
+  // Not in the app's own folder, where another command may be at it, and where this user may not write.
+  const assembly = mkdtempSync(join(tmpdir(), 'skep-assembly-'));
   try {
-    const child = spawn(process.execPath, [program(), ...words, ...flagsOf(options)], {
+    const told = [...words, ...flagsOf(options), '--output', assembly];
+    const child = spawn(process.execPath, [program(), ...told], {
       cwd: appDirectory,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -66,6 +70,7 @@ export async function runCdk(words: readonly string[], options: CdkOptions): Pro
     return { exitCode, complaint };
   } finally {
     closeSync(log);
+    rmSync(assembly, { recursive: true, force: true });
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * What is left of a deployment after its end, found by the tag that names its stack. Instances, volumes and network
- * interfaces are asked of EC2 itself; for all else the tagging service is asked, which may list for some
- * minutes what is gone already.
+ * interfaces are asked of EC2 itself. For all else the tagging service is asked, which may go on listing what is gone: what
+ * CloudFormation says that it deleted is not counted.
  */
 import type { Filter } from '@aws-sdk/client-ec2';
 import { tagKeys } from '@skep/contract';
@@ -10,7 +10,7 @@ import type { AwsAccount } from './account.ts';
 export interface Leftovers {
   /** Ids of what EC2 still has: all of it costs money. */
   readonly machines: readonly string[];
-  /** ARNs that the tagging service lists. */
+  /** ARNs that the tagging service lists, and CloudFormation has not deleted. */
   readonly others: readonly string[];
 }
 
@@ -20,8 +20,18 @@ const askedOfEc2 = /^arn:[^:]+:ec2:[^:]*:[^:]*:(instance|volume|network-interfac
 
 /** Rejects with CliError. */
 export async function findLeftovers(account: AwsAccount, stackId: string): Promise<Leftovers> {
-  const [machines, tagged] = await Promise.all([machinesOf(account, stackId), taggedOf(account, stackId)]);
-  return { machines, others: tagged.filter((arn) => !askedOfEc2.test(arn)) };
+  const [machines, tagged, deleted] = await Promise.all([
+    machinesOf(account, stackId),
+    taggedOf(account, stackId),
+    deletedOf(account, stackId),
+  ]);
+  const isLeft = (arn: string) => !askedOfEc2.test(arn) && !deleted.has(arn) && !deleted.has(nameOf(arn));
+  return { machines, others: tagged.filter(isLeft) };
+}
+
+/** The name at the end of an ARN, which is what many resources are called in CloudFormation. */
+function nameOf(arn: string): string {
+  return arn.split(/[:/]/).at(-1) ?? arn;
 }
 
 async function machinesOf(account: AwsAccount, stackId: string): Promise<string[]> {
@@ -59,5 +69,28 @@ async function taggedOf(account: AwsAccount, stackId: string): Promise<string[]>
       left.push(...ResourceTagMappingList.flatMap(({ ResourceARN }) => ResourceARN ?? []));
     }
     return left;
+  });
+}
+
+/** Physical ids of what CloudFormation has deleted of the stack; it remembers for 90 days. */
+async function deletedOf(account: AwsAccount, stackId: string): Promise<ReadonlySet<string>> {
+  const { paginateDescribeStackEvents } = await import('@aws-sdk/client-cloudformation');
+  const client = await account.cloudFormation();
+  return account.ask(async () => {
+    const deleted = new Set<string>();
+    try {
+      for await (const { StackEvents = [] } of paginateDescribeStackEvents(
+        { client },
+        { StackName: stackId },
+      )) {
+        for (const { ResourceStatus, PhysicalResourceId } of StackEvents) {
+          if (ResourceStatus === 'DELETE_COMPLETE' && PhysicalResourceId) deleted.add(PhysicalResourceId);
+        }
+      }
+    } catch (error) {
+      // A stack that CloudFormation never had, or has forgotten.
+      if (!(error instanceof Error && /does not exist/.test(error.message))) throw error;
+    }
+    return deleted;
   });
 }

@@ -2,9 +2,10 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { TeardownAnswer, type TeardownRequest } from '@skep/contract';
 import type { Context } from '../context.ts';
 import { stateDirectory } from '../daemon/daemon.ts';
-import { CliError } from '../failure.ts';
+import { CliError, describeFailure } from '../failure.ts';
 import { until } from '../timing.ts';
 import type { AppContext } from './app-context.ts';
 import type { MeantDeployment } from './deployment.ts';
@@ -23,6 +24,9 @@ export interface StandUp {
 }
 
 const lookEveryMs = 5_000;
+const teardownMs = 600_000;
+/** For the function to start, and to answer. */
+const answerMs = 60_000;
 
 /** Resolves when `cdk deploy` is through. Rejects with CliError, or with Interrupted. */
 export async function standUp(
@@ -68,6 +72,7 @@ export async function takeDown(
   { deployment, account, ...more }: TakeDown,
 ): Promise<Leftovers> {
   const { stack, region, profile } = deployment;
+  await endMachines(context, deployment);
   await changeStack(context, {
     words: ['destroy', stackId, '--force', '--progress', 'events'],
     stack,
@@ -79,6 +84,26 @@ export async function takeDown(
   const left = await awaitNothing(context, deployment, more);
   if (left.machines.length + left.others.length === 0) forgetDeployment(stateDirectory(context.env), stack);
   return left;
+}
+
+/**
+ * Clusters that were made on a deployment after it stood are known to its functions alone: CloudFormation would wait for
+ * their machines in vain.
+ */
+async function endMachines({ output }: Context, { account, stack }: MeantDeployment): Promise<void> {
+  output.note('ends the machines');
+  try {
+    const { TeardownFunction } = await account.outputs(stack);
+    const request: TeardownRequest = { scope: 'cluster', waitMs: teardownMs };
+    await account.invoke(TeardownFunction, request, {
+      answer: TeardownAnswer,
+      timeoutMs: teardownMs + answerMs,
+    });
+  } catch (error) {
+    if (account.signal.aborted) throw error;
+    // A stack that was never complete has no function that could; then there are no machines either.
+    output.note(`  by CloudFormation alone (${describeFailure(error).message})`);
+  }
 }
 
 /** Listings lag behind. */
