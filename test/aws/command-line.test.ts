@@ -3,7 +3,7 @@
  * `connect`, `demo --runner aws` with instances, `test`, `build` and `destroy`, as a user runs them. Session Manager alone has
  * something in its place: tunnel-stand-in.js, at the other end of which is the session's door of the instance.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Finished, type Running, runCli, startCli } from '../../cli/src/testing/run-cli.ts';
@@ -50,6 +50,29 @@ describe.skipIf(!isRequired && !(hasEngine() && hasMiniStack()))(
         });
         const unasked = await skep('deploy', '--stack', stack, ...user.context);
         expect(unasked).toMatchObject({ code: 2, stderr: expect.stringMatching(/give --yes/) });
+      },
+      stepMs,
+    );
+
+    it(
+      'end with the CDK when they are interrupted, and say what becomes of the stack',
+      async () => {
+        const begun = startCli(
+          ['deploy', '--stack', stack, '--yes', ...user.context],
+          user.state,
+          user.environment,
+        );
+        running.push(begun);
+        // It is made anew when the CDK is started.
+        rmSync(join(user.state, 'deployments'), { recursive: true, force: true });
+        const log = join(user.state, 'deployments', `${stack}.log`);
+        await expect.poll(() => existsSync(log), { timeout: 60_000 }).toBe(true);
+        begun.child.kill('SIGINT');
+        const { code, stderr } = await begun.finished;
+        expect({ code, stderr }).toMatchObject({
+          code: 130,
+          stderr: expect.stringMatching(/Nothing was asked of CloudFormation/),
+        });
       },
       stepMs,
     );
