@@ -8,7 +8,7 @@ import {
   ReceiveMessageCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
-import type { Clock } from '@skep/p2p-core/host';
+import { type Clock, sleep } from '@skep/p2p-core/host';
 import * as z from 'zod';
 
 /** https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-instance-state-changes.html */
@@ -79,13 +79,7 @@ export class InstanceEnds {
           const { name, message } = error as Error;
           this.#options.onTrouble(`no news of instances that end (${name}: ${message}): trying on`);
         }
-        await new Promise<void>((resolve) => {
-          const timer = this.#components.clock.setTimer(retryMs, resolve);
-          this.#closing.signal.addEventListener('abort', () => {
-            timer.cancel();
-            resolve();
-          });
-        });
+        await sleep(this.#components.clock, retryMs, this.#closing.signal).catch(() => undefined);
       }
     }
   }

@@ -20,11 +20,14 @@ interface World {
   readonly launchAnswer?: (machine: MachineToken) => Omit<LaunchOutcome & { instanceId?: string }, 'token'>;
   /** What a call of a function comes to; undefined for what it is by itself. */
   readonly instead?: (name: string, asked: Asked) => unknown;
+  /** How many polls of the queue fail before one succeeds. */
+  readonly queueFailures?: number;
 }
 
 function world({
   launchAnswer = ({ slot }) => ({ outcome: 'launched', instanceId: idOf(slot) }),
   instead,
+  queueFailures = 0,
 }: World = {}) {
   const virtual = createVirtualHost();
   const { clock, compute } = virtual.host;
@@ -33,6 +36,7 @@ function world({
   const messages: string[] = [];
   const deleted: string[] = [];
   const troubles: string[] = [];
+  let polls = 0;
   const answerOf = (name: string, asked: Asked): unknown => {
     const other = instead?.(name, asked);
     if (other !== undefined) return other;
@@ -67,6 +71,9 @@ function world({
         deleted.push(...command.input.Entries!.map(({ ReceiptHandle }) => ReceiptHandle));
         return {};
       }
+      polls += 1;
+      if (polls <= queueFailures)
+        throw Object.assign(new Error('no such queue'), { name: 'QueueDoesNotExist' });
       await new Promise<void>((resolve) => {
         clock.setTimer(20, resolve);
       });
@@ -198,6 +205,18 @@ describe('AwsLauncher', () => {
     listing([]);
     await advance(1_000);
     expect(exits).toMatchObject([{ evidence: 'its instance i-00000001 is terminated' }]);
+  });
+
+  it('tries on while the queue cannot be read, and says so once', async () => {
+    const { launcher, request, toItsEnd, exits, ends, advance, troubles } = world({ queueFailures: 3 });
+    await toItsEnd(launcher.launch(request('peer-1')));
+    ends(idOf('peer-1'));
+    await advance(20_000);
+    expect(exits).toHaveLength(1);
+    expect(troubles).toEqual([
+      expect.stringMatching(/^no news of instances that end \(QueueDoesNotExist: no such queue\)/),
+    ]);
+    launcher.close();
   });
 
   it('tells of a machine that ended before its launch was answered', async () => {
