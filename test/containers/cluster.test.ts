@@ -14,7 +14,7 @@ import { hasEngine, productImage } from './image.ts';
 
 const isRequired = process.env.SKEP_TEST_ALL === '1';
 const buildMs = 900_000;
-const testMs = 240_000;
+const testMs = 480_000;
 
 const docker = (...args: string[]) => execFileSync('docker', args, { encoding: 'utf8' }).trim();
 

@@ -2,19 +2,19 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type ApiClient, createApiClient, type NodeView } from '@skep/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../interop/clients/client.ts';
 import { freeSubnet, hasCompose, productImage } from './image.ts';
 
 const isRequired = process.env.SKEP_TEST_ALL === '1';
 const root = join(import.meta.dirname, '../..');
 const buildMs = 900_000;
-const testMs = 300_000;
+const testMs = 600_000;
 
 describe.skipIf(!isRequired && !hasCompose())(
   'compose.yaml (needs docker-compose)',
@@ -63,7 +63,7 @@ describe.skipIf(!isRequired && !hasCompose())(
       writeFileSync(join(content, 'file.bin'), bytes);
       chmodSync(content, 0o755);
       const { subnet, rest } = freeSubnet();
-      port = await freePort();
+      port = await freePort('127.0.0.1');
       env = {
         ...process.env,
         SKEP_IMAGE: productImage(),
@@ -126,12 +126,3 @@ describe.skipIf(!isRequired && !hasCompose())(
     });
   },
 );
-
-/** One that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

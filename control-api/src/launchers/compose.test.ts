@@ -14,7 +14,7 @@ import { DockerEngine } from './docker-engine.ts';
 const isRequired = process.env.SKEP_TEST_ALL === '1';
 const behaviours = { lives: 0, 'ignores being told to end': 1, 'ends at once': 3 } as const;
 const buildMs = 900_000;
-const testMs = 120_000;
+const testMs = 240_000;
 const containers = 3;
 
 describe.skipIf(!isRequired && !hasCompose())(

@@ -123,7 +123,7 @@ export class DockerEngine {
     await this.#unless([404, 409], this.#docker.getContainer(id).pause());
   }
 
-  /** Harmless if it does not stand still, or there is none. */
+  /** Harmless if it does not stand still, which some Engines tell as a failure of theirs, or there is none. */
   async resume(id: string): Promise<void> {
     await this.#unless([404, 409, 500], this.#docker.getContainer(id).unpause());
   }

@@ -19,7 +19,7 @@ import { containerName } from './docker-naming.ts';
 const isRequired = process.env.SKEP_TEST_ALL === '1';
 const behaviours = { lives: 0, 'ignores being told to end': 1, 'ends at once': 3 } as const;
 const buildMs = 900_000;
-const testMs = 120_000;
+const testMs = 240_000;
 
 const docker = (...args: string[]) => execFileSync('docker', args, { encoding: 'utf8' }).trim();
 const inspect = (name: string) => JSON.parse(docker('inspect', name))[0];
