@@ -109,8 +109,18 @@ export class DeployedCluster {
   }
 
   /** As a power cut would: nothing of it says a word more. */
-  async cutPower({ instanceId }: Instance): Promise<void> {
-    await this.#docker.getContainer(`${this.#deployment.account.label}-${instanceId}`).kill();
+  async cutPower(instance: Instance): Promise<void> {
+    await this.#container(instance).kill();
+  }
+
+  /** Kills the agent's container, on an instance that goes on. */
+  async crashAgent(instance: Instance): Promise<void> {
+    const crash = await this.#container(instance).exec({ Cmd: ['docker', 'rm', '--force', 'skep-agent'] });
+    await crash.start({});
+  }
+
+  #container({ instanceId }: Instance): Docker.Container {
+    return this.#docker.getContainer(`${this.#deployment.account.label}-${instanceId}`);
   }
 
   /** Resolves with what serves in the slot once that is another machine than this one. */
