@@ -121,6 +121,10 @@ describe.skipIf(!isRequired && !hasCompose())(
         docker('volume', 'ls', ...filter),
       ];
       expect(left()).not.toContain('');
+      // None of a container's own, which compose would forget.
+      const mounts = docker('inspect', '--format', '{{json .Mounts}}', ...containerOf('leech'));
+      for (const [mount] of mounts.split('\n').map((line) => JSON.parse(line)))
+        expect(mount).toMatchObject({ Name: `${project}_nodes` });
       await compose('down', '--volumes', '--timeout', '3');
       expect(left()).toEqual(['', '', '']);
     });

@@ -38,7 +38,7 @@ describe.skipIf(!isRequired && !hasCompose())(
             labels: { 'skep.role': 'peer' },
             scale: containers,
             networks: ['cluster'],
-            volumes: ['/config'],
+            tmpfs: ['/config:uid=10001,gid=10001,mode=700'],
           },
         },
         networks: { cluster: { ipam: { config: [{ subnet, ip_range: rest }] } } },

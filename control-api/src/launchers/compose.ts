@@ -15,7 +15,7 @@ import {
 } from '../ports/launcher.ts';
 import { ComposeRecords, type LaunchedRecord } from './compose-records.ts';
 import { DockerAddresses } from './docker-addresses.ts';
-import { composeConfigFiles, evidenceOf } from './docker-containers.ts';
+import { composeConfig, evidenceOf } from './docker-containers.ts';
 import { DeathWatch } from './docker-deaths.ts';
 import { type ContainerDetails, type DockerEngine, type EngineContainer, isAlive } from './docker-engine.ts';
 import { EngineError } from './docker-engine-error.ts';
@@ -37,8 +37,14 @@ export const composeLabels = {
 
 /** The network of the project in which slots have their addresses. */
 const networkKey = 'cluster';
-/** Where a container looks for its configuration: a place of its own, that others cannot read. */
-const configDirectory = '/config';
+/** Reads a configuration to where the container looks for it: in its memory, so that it is gone when the container ends. */
+const takeConfig = [
+  'sh',
+  '-c',
+  'umask 077 && cat >/config/agent.json.new && mv /config/agent.json.new /config/agent.json',
+];
+/** Succeeds while the container waits for one. */
+const waits = ['test', '-e', '/config/waiting'];
 const shownIdLength = 12;
 const readyPollMs = 100;
 const readyMs = 30_000;
@@ -141,7 +147,9 @@ export class ComposeLauncher implements Launcher {
   }
 
   async #handOver({ config }: LaunchRequest, { containerId, disk }: LaunchedRecord): Promise<void> {
-    await this.#engine.putFiles(containerId, configDirectory, composeConfigFiles(config, disk));
+    const text = JSON.stringify(composeConfig(config, disk));
+    const status = await this.#engine.execute(containerId, takeConfig, text);
+    if (status !== 0) throw new LaunchError('not-launched', 'the container did not take its configuration');
   }
 
   /** One that waits, at the slot's address. Rejects no-capacity. */
@@ -186,10 +194,8 @@ export class ComposeLauncher implements Launcher {
     return orderlyExitCodes.has(found.exitCode) && sinceMs < putAwayMs;
   }
 
-  /** Whether it waits since it was started, and not only did so before. */
-  async #isWaiting({ id, startedAt }: ContainerDetails): Promise<boolean> {
-    const sinceMs = await this.#engine.writtenAt(id, `${configDirectory}/waiting`);
-    return sinceMs !== undefined && sinceMs >= Date.parse(startedAt);
+  async #isWaiting({ id }: ContainerDetails): Promise<boolean> {
+    return (await this.#engine.execute(id, waits)) === 0;
   }
 
   /** Whoever else has the address, perhaps since it was in the slot before, gets another. */

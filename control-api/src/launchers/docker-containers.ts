@@ -102,10 +102,9 @@ export function configFiles({ machine, config, ephemeral }: LaunchRequest): Arch
   ];
 }
 
-/** The same for a container that waits for it where others cannot read, its disk being a folder of a volume. */
-export function composeConfigFiles(config: LaunchRequest['config'], disk: string): ArchiveEntry[] {
-  const whole: AgentConfig = { ...config, dataDirectory: `${diskDirectory}/${disk}` };
-  return [{ path: 'agent.json', mode: 0o600, userId, text: JSON.stringify(whole) }];
+/** The same for a container that waits for it, its disk being a folder of a volume. */
+export function composeConfig(config: LaunchRequest['config'], disk: string): AgentConfig {
+  return { ...config, dataDirectory: `${diskDirectory}/${disk}` };
 }
 
 /** What is known of an end, in words. */

@@ -139,16 +139,19 @@ export class DockerEngine {
     await this.#asked(this.#docker.getContainer(id).putArchive(archive, { path: directory }));
   }
 
-  /** When a file in it was last written, in milliseconds of the wall clock; undefined if there is none. */
-  async writtenAt(id: string, path: string): Promise<number | undefined> {
-    const told = this.#docker.getContainer(id).infoArchive({ path }) as Promise<{
-      headers: Record<string, string | undefined>;
-    }>;
-    const headers = (await this.#unless([404], told))?.headers;
-    const stat = headers?.['x-docker-container-path-stat'];
-    if (stat === undefined) return undefined;
-    const { mtime } = JSON.parse(Buffer.from(stat, 'base64').toString()) as { mtime: string };
-    return Date.parse(mtime);
+  /** Runs a program in it that reads this, and gives its exit code; undefined if the container does not run. */
+  async execute(id: string, command: readonly string[], input = ''): Promise<number | undefined> {
+    const attached = { AttachStdin: true, AttachStdout: true, AttachStderr: true };
+    const asked = this.#docker.getContainer(id).exec({ Cmd: [...command], ...attached });
+    const execution = await this.#unless([404, 409], asked);
+    if (execution === undefined) return undefined;
+    const stream = await this.#unless([404, 409], execution.start({ hijack: true, stdin: true }));
+    if (stream === undefined) return undefined;
+    await new Promise((resolve) => {
+      stream.on('close', resolve).on('error', resolve).resume();
+      stream.end(input);
+    });
+    return (await this.#asked(execution.inspect())).ExitCode ?? undefined;
   }
 
   /** The last `tailBytes` of its output between two times, standard output and error as they came. Empty if there is none. */
