@@ -1,7 +1,11 @@
 /** Stacks as templates, for tests: without bundling the functions, which a test of its own does once. */
 import { App, Stack, type StackProps } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import { vi } from 'vitest';
 import { SkepStack, type SkepStackProps } from '../lib/skep-stack.ts';
+
+// A stack takes a second to make, and some on a busy machine.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const withoutBundling = { 'aws:cdk:bundling-stacks': [] };
 
