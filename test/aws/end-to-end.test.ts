@@ -164,10 +164,21 @@ describe.skipIf(!isRequired && !(hasEngine() && hasMiniStack()))(
         });
         const after = (await cluster.nodes()).map(({ slot, generation }) => `${slot}@${generation}`);
         expect(after).toEqual(before);
-        // It leads on: what is lost now is healed too.
-        const [peer] = (await cluster.nodes()).filter(({ slot }) => slot === 'peer-4');
-        await cluster.cutPower(cluster.instanceOf(peer!)!);
-        await cluster.replacement(peer!);
+      },
+      stepMs,
+    );
+
+    it(
+      'replaces a peer whose agent crashed: the instance ends itself, of which the new control API hears',
+      async () => {
+        const peer = (await cluster.node('peer-4'))!;
+        const instance = cluster.instanceOf(peer)!;
+        await cluster.crashAgent(instance);
+        await cluster.replacement(peer);
+        expect(deployment.account.front.instances.get(instance.instanceId)).toMatchObject({
+          state: 'terminated',
+          reason: { code: 'Client.InstanceInitiatedShutdown' },
+        });
       },
       stepMs,
     );

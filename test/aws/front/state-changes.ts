@@ -77,7 +77,12 @@ export class StateChanges {
   async #send(target: string, event: string): Promise<void> {
     const [, , service, , , QueueName] = target.split(':');
     if (service !== 'sqs') throw new Error(`${target} is no queue, and only queues are delivered to`);
-    const { QueueUrl } = await this.#sqs.send(new GetQueueUrlCommand({ QueueName }));
-    await this.#sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: event }));
+    try {
+      const { QueueUrl } = await this.#sqs.send(new GetQueueUrlCommand({ QueueName }));
+      await this.#sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: event }));
+    } catch (error) {
+      // A rule whose queue went with its stack: EventBridge drops what it cannot deliver.
+      if ((error as Error).name !== 'QueueDoesNotExist') throw error;
+    }
   }
 }
