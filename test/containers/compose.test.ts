@@ -33,11 +33,6 @@ describe.skipIf(!isRequired && !hasCompose())(
       promisify(execFile)('docker-compose', ['--project-name', project, ...args], { cwd: root, env });
     const up = (leeches: number) =>
       compose('up', '--detach', '--scale', 'index=1', '--scale', `leech=${leeches}`);
-    /** What heals goes first: it would start again what compose stops, and the network could not be removed. */
-    const down = async (...options: string[]) => {
-      await compose('stop', 'control-api');
-      await compose('down', ...options, '--timeout', patienceSeconds);
-    };
     const docker = (...args: string[]) => execFileSync('docker', args, { encoding: 'utf8' }).trim();
     const containerOf = (service: string) =>
       docker(
@@ -110,7 +105,7 @@ describe.skipIf(!isRequired && !hasCompose())(
       await compose('restart', '--timeout', patienceSeconds);
       const restarted = await settled(more, 2);
       expect(addresses(restarted)).toEqual(addresses(before));
-      await down();
+      await compose('down', '--timeout', patienceSeconds);
       expect(containerOf('control-api')).toEqual(['']);
       await up(2);
       const again = await settled(more, 3);
@@ -132,7 +127,7 @@ describe.skipIf(!isRequired && !hasCompose())(
       const mounts = docker('inspect', '--format', '{{json .Mounts}}', ...containerOf('leech'));
       for (const [mount] of mounts.split('\n').map((line) => JSON.parse(line)))
         expect(mount).toMatchObject({ Name: `${project}_nodes` });
-      await down('--volumes');
+      await compose('down', '--volumes', '--timeout', patienceSeconds);
       expect(left()).toEqual(['', '', '']);
     });
   },

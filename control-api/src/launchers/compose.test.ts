@@ -1,15 +1,17 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { createNodeHost } from '@skep/p2p-core/host/node';
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fixtureImage, freeSubnet, hasCompose } from '../../../test/containers/image.ts';
 import { describeLauncher, type LauncherWorld } from '../ports/launcher-compliance.ts';
 import { ComposeLauncher } from './compose.ts';
 import { DockerEngine } from './docker-engine.ts';
+import { requestFor } from './testing/fixture-machine.ts';
 
 const isRequired = process.env.SKEP_TEST_ALL === '1';
 const behaviours = { lives: 0, 'ignores being told to end': 1, 'ends at once': 3 } as const;
@@ -93,5 +95,42 @@ describe.skipIf(!isRequired && !hasCompose())(
     }
 
     describeLauncher('ComposeLauncher', createWorld);
+
+    it('leaves a container alone that others have told to end, until they start it', async () => {
+      const world = await createWorld();
+      const engine = new DockerEngine();
+      try {
+        const { launcher } = world;
+        launcher.watch(() => undefined);
+        // One that takes its time to end, as an agent may: the launcher is asked to stop it meanwhile.
+        const machine = await requestFor(world, { behaviour: behaviours['ignores being told to end'] });
+        const { name } = await launcher.launch(machine);
+        const told = await new Promise<Promise<unknown>>((resolve) => {
+          let stopping: Promise<unknown>;
+          void engine
+            .endings(
+              {},
+              Date.now(),
+              ({ id, what }) => what === 'told' && id.startsWith(name) && resolve(stopping),
+              () => undefined,
+            )
+            .then(() => {
+              stopping = promisify(execFile)('docker', ['stop', '--time', '3', name]);
+            });
+        });
+        await launcher.stop(machine.machine, { graceMs: 10_000 });
+        await told;
+        expect((await engine.find(name))?.state).toBe('exited');
+        const launchOf = async (slot: string) => launcher.launch(await requestFor(world, { slot }));
+        const others = [await launchOf('peer-2'), await launchOf('peer-3')];
+        expect(others.map((other) => other.name)).not.toContain(name);
+        await expect(launchOf('peer-4')).rejects.toMatchObject({ code: 'no-capacity' });
+        compose('start');
+        await world.until(async () => (await engine.find(name))?.state === 'running');
+        expect((await launchOf('peer-4')).name).toBe(name);
+      } finally {
+        await world.close();
+      }
+    });
   },
 );

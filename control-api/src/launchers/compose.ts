@@ -50,6 +50,7 @@ const readyPollMs = 100;
 const readyMs = 30_000;
 /** Of an agent, and of one that waited, that were told to end. */
 const orderlyExitCodes: ReadonlySet<number> = new Set([0, 143]);
+/** Longer than compose takes to remove what it has stopped. */
 const putAwayMs = 15_000;
 
 export class ComposeLauncher implements Launcher {
@@ -61,6 +62,9 @@ export class ComposeLauncher implements Launcher {
   readonly #deaths: DeathWatch;
   readonly #watched = new Map<string, LaunchedRecord>();
   readonly #listeners = new Set<(exit: MachineExit) => void>();
+  /** When containers were last told to end, by whomever; and those that we told, by the life in which we did. */
+  readonly #toldAtMs = new Map<string, number>();
+  readonly #endedByUs = new Map<string, string>();
   /** Containers are chosen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -79,6 +83,7 @@ export class ComposeLauncher implements Launcher {
       {
         having: this.#ofProject(),
         onDeath: ({ id }) => void this.#onDeath(id),
+        onTold: ({ id, atMs }) => this.#toldAtMs.set(id, atMs),
         onBegun: () => void this.#lookForMissed().catch(() => undefined),
       },
     );
@@ -159,7 +164,10 @@ export class ComposeLauncher implements Launcher {
       ({ id, state }) => !used.has(id) && state !== 'paused',
     );
     const candidates: EngineContainer[] = [];
-    for (const container of free) if (!(await this.#isPutAway(container))) candidates.push(container);
+    for (const container of free) {
+      const found = await this.#engine.find(container.id);
+      if (found !== undefined && !this.#isPutAway(found)) candidates.push(container);
+    }
     const isSeed = Number(machine.slot.split('-')[1]) === 1;
     const fitness = ({ labels, state }: EngineContainer) =>
       ((labels[composeLabels.seeds] === 'true') === isSeed ? 2 : 0) + (state === 'running' ? 1 : 0);
@@ -185,13 +193,15 @@ export class ComposeLauncher implements Launcher {
     }
   }
 
-  /** Stopped in good order a moment ago, by whom may be about to remove it, as compose does. */
-  async #isPutAway({ id, state }: EngineContainer): Promise<boolean> {
-    if (state !== 'exited') return false;
-    const found = await this.#engine.find(id);
-    if (found === undefined) return true;
-    const sinceMs = this.#host.clock.wallTime() - Date.parse(found.finishedAt);
-    return orderlyExitCodes.has(found.exitCode) && sinceMs < putAwayMs;
+  /** Told to end a moment ago by others, who may be about to remove it, as compose is when it takes the project down. */
+  #isPutAway({ id, startedAt, state, exitCode, finishedAt }: ContainerDetails): boolean {
+    if (this.#endedByUs.get(id) === startedAt) return false;
+    const now = this.#host.clock.wallTime();
+    const toldAtMs = this.#toldAtMs.get(id) ?? Number.NEGATIVE_INFINITY;
+    if (toldAtMs >= Date.parse(startedAt)) return now - toldAtMs < putAwayMs;
+    // Perhaps before anybody listened.
+    const isOrderly = state === 'exited' && orderlyExitCodes.has(exitCode);
+    return isOrderly && now - Date.parse(finishedAt) < putAwayMs;
   }
 
   async #isWaiting({ id }: ContainerDetails): Promise<boolean> {
@@ -229,10 +239,12 @@ export class ComposeLauncher implements Launcher {
         }
         const found = await this.#living(known);
         if (found !== undefined) {
+          const isPutAway = this.#isPutAway(found);
+          if (!isPutAway) this.#endedByUs.set(found.id, found.startedAt);
           await this.#engine.stop(found.id, graceMs);
           if ((await this.#living(known)) !== undefined) continue;
           // It waits again. Whether it does is not this machine's concern: the next launch starts it too.
-          await this.#engine.start(found.id).catch(() => undefined);
+          if (!isPutAway) await this.#engine.start(found.id).catch(() => undefined);
         }
         return this.#exited(known, 'stopped');
       }

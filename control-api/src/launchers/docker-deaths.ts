@@ -3,12 +3,14 @@
  * again from before it broke, and each time it begins whoever listens is told to look for himself.
  */
 import type { Clock, Timer } from '@skep/p2p-core/host';
-import type { ContainerDeath, DockerEngine } from './docker-engine.ts';
+import type { ContainerEnding, DockerEngine } from './docker-engine.ts';
 import type { Labels } from './docker-naming.ts';
 
 export interface DeathWatchOptions {
   readonly having: Labels;
-  readonly onDeath: (death: ContainerDeath) => void;
+  readonly onDeath: (death: ContainerEnding) => void;
+  /** A container was told to end, by us or by others. */
+  readonly onTold?: (ending: ContainerEnding) => void;
   /** The stream has begun, perhaps again: what died meanwhile may have been missed. */
   readonly onBegun: () => void;
 }
@@ -47,10 +49,12 @@ export class DeathWatch {
   }
 
   async #follow(): Promise<void> {
-    const { having, onDeath, onBegun } = this.#options;
+    const { having, onDeath, onTold, onBegun } = this.#options;
     try {
       const since = this.#clock.wallTime() - overlapMs;
-      const end = await this.#engine.deaths(having, since, onDeath, () => this.#again());
+      const onEnding = (ending: ContainerEnding) =>
+        ending.what === 'died' ? onDeath(ending) : onTold?.(ending);
+      const end = await this.#engine.endings(having, since, onEnding, () => this.#again());
       if (!this.#following) return end();
       this.#end = end;
       this.#failures = 0;

@@ -29,10 +29,13 @@ export interface ContainerDetails extends EngineContainer {
   readonly finishedAt: string;
 }
 
-/** A container's end. */
-export interface ContainerDeath {
+/** That a container died, or was told to end by whoever it was. */
+export interface ContainerEnding {
+  readonly what: 'died' | 'told';
   readonly id: string;
   readonly labels: Labels;
+  /** By the Engine's clock, ms since the Unix epoch. */
+  readonly atMs: number;
 }
 
 export interface EngineNetwork {
@@ -222,16 +225,16 @@ export class DockerEngine {
   // ---- events
 
   /**
-   * Tells of deaths of containers with these labels from `sinceMs` (of the wall clock) on. Resolves once the Engine
+   * Tells of the ends of containers with these labels from `sinceMs` (of the wall clock) on. Resolves once the Engine
    * tells, with what ends that; `onEnd` is called when it stops to by itself.
    */
-  async deaths(
+  async endings(
     having: Labels,
     sinceMs: number,
-    onDeath: (death: ContainerDeath) => void,
+    onEnding: (ending: ContainerEnding) => void,
     onEnd: () => void,
   ): Promise<() => void> {
-    const filters = { type: ['container'], event: ['die'], label: labelFilter(having) };
+    const filters = { type: ['container'], event: ['die', 'kill'], label: labelFilter(having) };
     const stream = await this.#asked(
       this.#docker.getEvents({ since: Math.floor(sinceMs / 1000), filters } as Dockerode.GetEventsOptions),
     );
@@ -242,8 +245,8 @@ export class DockerEngine {
       rest = lines.pop() ?? '';
       for (const line of lines) {
         if (line.trim() === '') continue;
-        const { id, Actor } = JSON.parse(line) as { id: string; Actor: { Attributes: Labels } };
-        onDeath({ id, labels: Actor.Attributes });
+        const ending = endingOf(JSON.parse(line) as EngineEvent);
+        if (ending !== undefined) onEnding(ending);
       }
     });
     let ended = false;
@@ -276,6 +279,22 @@ export class DockerEngine {
       throw failure;
     }
   }
+}
+
+interface EngineEvent {
+  readonly id: string;
+  readonly Action: string;
+  readonly Actor: { readonly Attributes: Labels };
+  readonly timeNano: number;
+}
+
+const terminate = '15';
+
+/** Undefined for signals that tell nobody to end in good order. */
+function endingOf({ id, Action, Actor, timeNano }: EngineEvent): ContainerEnding | undefined {
+  if (Action === 'kill' && Actor.Attributes.signal !== terminate) return undefined;
+  const what = Action === 'kill' ? 'told' : 'died';
+  return { what, id, labels: Actor.Attributes, atMs: timeNano / 1e6 };
 }
 
 function addressesOf(

@@ -6,15 +6,15 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Address } from '@skep/contract';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fixtureImage, hasEngine } from '../../../test/containers/image.ts';
-import { type LaunchRequest, type MachineExit, type MachineRef, machineRef } from '../ports/launcher.ts';
+import type { MachineExit, MachineRef } from '../ports/launcher.ts';
 import { clusterUid, describeLauncher, type LauncherWorld } from '../ports/launcher-compliance.ts';
 import { DockerLauncher, type DockerLauncherOptions } from './docker.ts';
 import { DockerEngine } from './docker-engine.ts';
 import { containerName } from './docker-naming.ts';
+import { requestFor } from './testing/fixture-machine.ts';
 
 const isRequired = process.env.SKEP_TEST_ALL === '1';
 const behaviours = { lives: 0, 'ignores being told to end': 1, 'ends at once': 3 } as const;
@@ -71,37 +71,6 @@ async function createWorld(options: Partial<DockerLauncherOptions> = {}): Promis
         expect(docker(kind, 'ls', ...all, '--quiet', '--filter', `label=skep.control-api=${owner}`)).toBe('');
       }
     },
-  };
-}
-
-/** A machine of its own cluster's peer-1 that runs the fixture. */
-async function requestFor(
-  { launcher, compute }: Pick<DockerWorld, 'launcher' | 'compute'>,
-  { generation = 1, emptyDisk = false, behaviour = 0, listen = undefined as Address | undefined } = {},
-): Promise<LaunchRequest> {
-  const [addresses] = await launcher.allocate(1, [], { clusterUid });
-  const machine = machineRef(compute, { clusterUid, slot: 'peer-1', generation, attempt: 1 });
-  return {
-    machine,
-    config: {
-      apiUrl: 'http://127.0.0.1:1',
-      cluster: 'bees',
-      clusterUid,
-      slot: 'peer-1',
-      role: 'peer',
-      generation,
-      attempt: 1,
-      joinSecret: 'ab'.repeat(32),
-      listen: listen ?? addresses!.listen,
-      healthPort: 6883,
-      reportIntervalMs: 1_000,
-      graceMs: 6_000,
-      orphanMs: 60_000,
-      uploadBytesPerSecond: behaviour,
-      downloadBytesPerSecond: 0,
-    },
-    ephemeral: false,
-    emptyDisk,
   };
 }
 
