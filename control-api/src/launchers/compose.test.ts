@@ -105,21 +105,19 @@ describe.skipIf(!isRequired && !hasCompose())(
         // One that takes its time to end, as an agent may: the launcher is asked to stop it meanwhile.
         const machine = await requestFor(world, { behaviour: behaviours['ignores being told to end'] });
         const { name } = await launcher.launch(machine);
-        const told = await new Promise<Promise<unknown>>((resolve) => {
-          let stopping: Promise<unknown>;
-          void engine
-            .endings(
-              {},
-              Date.now(),
-              ({ id, what }) => what === 'told' && id.startsWith(name) && resolve(stopping),
-              () => undefined,
-            )
-            .then(() => {
-              stopping = promisify(execFile)('docker', ['stop', '--time', '3', name]);
-            });
-        });
+        await world.until(async () => (await launcher.logs(machine.machine, 100)).includes('alive'));
+        const told = new Set<string>();
+        const unfollow = await engine.endings(
+          { 'com.docker.compose.project': project },
+          Date.now(),
+          ({ id, what }) => what === 'told' && told.add(id.slice(0, name.length)),
+          () => undefined,
+        );
+        const stopping = promisify(execFile)('docker', ['stop', '--time', '3', name]);
+        await world.until(() => told.has(name));
+        unfollow();
         await launcher.stop(machine.machine, { graceMs: 10_000 });
-        await told;
+        await stopping;
         expect((await engine.find(name))?.state).toBe('exited');
         const launchOf = async (slot: string) => launcher.launch(await requestFor(world, { slot }));
         const others = [await launchOf('peer-2'), await launchOf('peer-3')];
