@@ -58,6 +58,8 @@ export interface ControlApiOptions {
 export interface ControlApi {
   /** Answers requests; serve it with `host.http.serve`, or call it. */
   readonly handler: HttpHandler;
+  /** The same without the pages and the OpenAPI document: it answers nobody without a token, but for health. */
+  readonly closedHandler: HttpHandler;
   /** Adopts running machines, takes up the effects that wait, begins to watch. Serve only after it resolved. */
   start(): Promise<void>;
   /** Reads all clusters again, which another control API may have looked after meanwhile. Rejects StoreError. */
@@ -146,10 +148,13 @@ export async function createControlApi(
     },
     options,
   );
-  const routes = createRoutes(
-    { compute, clusters, handlers, pages: components.pages },
-    { ...options, onTrouble },
-  );
+  const routesOf = (isClosed: boolean) =>
+    createRoutes(
+      { compute, clusters, handlers, pages: components.pages },
+      { ...options, isClosed, onTrouble },
+    );
+  const routes = routesOf(false);
+  const closedRoutes = routesOf(true);
   clusters.onChange((record) => {
     wakeups.wake(viewTopic(record.uid));
     if (record.ended) liveness.forget(record.uid);
@@ -157,6 +162,7 @@ export async function createControlApi(
 
   return {
     handler: (request) => routes.fetch(request),
+    closedHandler: (request) => closedRoutes.fetch(request),
     async start() {
       await faults.start();
       await reconciler.start();

@@ -5,7 +5,8 @@
  * Environment:
  * - SKEP_STORE: `sqlite` (the default): state and tokens are in SKEP_STATE_DIRECTORY, one control API a directory; or
  *   `dynamodb`: in the table and the secrets of a deployment (main/deployment-home.ts names their variables), shared
- *   with its functions, whose orders it carries out. It then speaks TLS at SKEP_LISTEN.
+ *   with its functions, whose orders it carries out. It then speaks TLS at SKEP_LISTEN, and answers nobody there
+ *   without a token, but for health; with SKEP_PAGES_OVER_TLS=1 the pages are there too, for people to come in by.
  * - SKEP_LISTEN: address to listen at; port 0 takes a free one, and the same again at the next start.
  *   Default 127.0.0.1:7700.
  * - SKEP_LOCAL_LISTEN: loopback address to listen at without TLS too, for people and checks of health.
@@ -33,7 +34,7 @@
  * Its agents then end themselves as orphans.
  */
 import { readFileSync, rmSync } from 'node:fs';
-import { formatAddress, HostError } from '@skep/p2p-core/host';
+import { formatAddress, HostError, type HttpHandler } from '@skep/p2p-core/host';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { createControlApi } from './control-api.ts';
 import { EngineError } from './launchers/docker-engine-error.ts';
@@ -68,13 +69,17 @@ async function main(): Promise<void> {
   const home = await openHome(host, env, tell);
   const { store, adminToken, viewerToken, masterSecret, tls } = home;
   const begun = Promise.withResolvers<void>();
-  const listeners = new Listeners(
-    host,
+  const onceBegun =
+    (which: 'handler' | 'closedHandler'): HttpHandler =>
     async (request, remote) => {
       await begun.promise;
-      return api.handler(request, remote);
-    },
-    tls?.identity,
+      return api[which](request, remote);
+    };
+  const atDoor = env.SKEP_PAGES_OVER_TLS === '1' ? 'handler' : 'closedHandler';
+  const listeners = new Listeners(
+    host,
+    onceBegun('handler'),
+    tls && { identity: tls.identity, handler: onceBegun(atDoor) },
   );
   const runner = await createRunner(host, {
     env,

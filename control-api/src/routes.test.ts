@@ -35,6 +35,24 @@ it('tells admins the token of viewers, and viewers nothing of tokens', async () 
   expect((await world.request('GET', '/v1/viewer-token', { token: viewerToken })).status).toBe(403);
 });
 
+it('answers no anonymous call but for health, where it is closed', async () => {
+  await create();
+  const document = (await world.request('GET', '/openapi.json')).status;
+  const answered: string[] = [];
+  const asked = [
+    ...Object.values(endpoints).map(({ method, path }) => [method, path] as const),
+    ...['/', '/docs', '/openapi.json'].map((path) => ['GET', path] as const),
+  ];
+  for (const [method, path] of asked) {
+    const at = path.replace('{cluster}', 'bees').replace(/\{\w+\}/g, 'peer-1');
+    const init = { method, ...(method === 'GET' ? {} : { body: '{}' }) };
+    const request = new Request(`http://control-api${at}`, init);
+    const { status } = await world.api.closedHandler(request, { host: '192.0.2.1', port: 1 });
+    if (status < 400) answered.push(path);
+  }
+  expect([document, answered]).toEqual([200, ['/healthz']]);
+});
+
 describe('what is wrong becomes a problem document', () => {
   it.each([
     ['an unknown path', 'GET', '/nowhere', {}, 404, 'not-found'],

@@ -32,6 +32,8 @@ export interface RouteComponents {
 
 export interface RouteOptions {
   readonly version: string;
+  /** Without the pages and the OpenAPI document: nobody is answered without a token, but for health. */
+  readonly isClosed?: boolean;
   readonly adminToken: string;
   readonly viewerToken?: string | undefined;
   /** Told of what is a fault of the control API itself. */
@@ -76,17 +78,7 @@ export function createRoutes(components: RouteComponents, options: RouteOptions)
       return response;
     });
   }
-  const document = JSON.stringify(openApiDocument(options.version));
-  const documents: readonly (readonly [path: string, answer: () => Response])[] = [
-    ['/openapi.json', () => new Response(document, { headers: { 'content-type': 'application/json' } })],
-    ...(pages === undefined
-      ? []
-      : ([
-          ['/', pages.index],
-          ['/docs', pages.docs],
-        ] as const)),
-  ];
-  for (const [path, answer] of documents) {
+  for (const [path, answer] of options.isClosed ? [] : documentsOf(options.version, pages)) {
     app.get(path, answer);
     methods.set(path, ['GET']);
   }
@@ -106,6 +98,24 @@ export function createRoutes(components: RouteComponents, options: RouteOptions)
   );
   app.onError(failure);
   return app;
+}
+
+/** What anybody may read, for it tells of no cluster. */
+function documentsOf(
+  version: string,
+  pages: Pages | undefined,
+): readonly (readonly [path: string, answer: () => Response])[] {
+  const document = JSON.stringify(openApiDocument(version));
+  const openApi = () => new Response(document, { headers: { 'content-type': 'application/json' } });
+  return [
+    ['/openapi.json', openApi],
+    ...(pages === undefined
+      ? []
+      : ([
+          ['/', pages.index],
+          ['/docs', pages.docs],
+        ] as const)),
+  ];
 }
 
 /** Turns whatever was thrown into a problem document, and tells of what is a fault of the control API itself. */

@@ -165,6 +165,13 @@ describe('a control plane with a domain', () => {
     });
   });
 
+  it('serves its page to those who come by it, and to nobody from outside without it', () => {
+    const servesPage = (props: Parameters<typeof controlTemplate>[0]) =>
+      JSON.stringify(controlTemplate(props).toJSON()).includes('SKEP_PAGES_OVER_TLS=1');
+    expect(servesPage({ domain })).toBe(true);
+    expect(servesPage({})).toBe(false);
+  });
+
   it('lets in whom the user names', () => {
     controlTemplate({ domain: { ...domain, allowedCidrs: ['192.0.2.0/24'] } }).hasResourceProperties(
       'AWS::EC2::SecurityGroup',

@@ -136,9 +136,10 @@ export class ControlPlane extends Construct {
             ...this.environment,
             SKEP_LISTEN: `0.0.0.0:${port}`,
             SKEP_LOCAL_LISTEN: `127.0.0.1:${localPort}`,
+            // By a load balancer come people, who need the page.
+            ...(props.domain === undefined ? {} : { SKEP_PAGES_OVER_TLS: '1' }),
             SKEP_HOSTED_ZONE: this.hostedZone.hostedZoneId,
             SKEP_NAME: this.name,
-            SKEP_BUNDLES_BUCKET: this.state.bundles.bucketName,
             AWS_REGION: stack.region,
           },
         }),

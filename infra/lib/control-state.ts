@@ -1,16 +1,16 @@
-/** What a control API keeps: its table, the bundles of runs, and two secrets. All of it ends with the deployment. */
+/** What a deployment keeps: the control API's table and two secrets, and a bucket. All of it ends with the deployment. */
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { acknowledgeWildcard } from './acknowledgements.ts';
 
 const secretLength = 64;
 
 export class ControlState extends Construct {
   readonly table: dynamodb.Table;
+  /** For bundles of runs, and for content that seeds fetch by signed addresses. */
   readonly bundles: s3.Bucket;
   /** `{"token": …}`: who has it may do everything. */
   readonly adminToken: secretsmanager.Secret;
@@ -39,7 +39,7 @@ export class ControlState extends Construct {
     Validations.of(this.bundles).acknowledge({
       id: 'AwsSolutions-S1',
       reason:
-        'Only the control API reads and writes bundles; a log of that would need a bucket that outlives this one.',
+        'Only who deploys puts bundles and content there; a log of that would need a bucket that outlives this one.',
     });
 
     this.adminToken = this.#secret(
@@ -54,10 +54,9 @@ export class ControlState extends Construct {
     );
   }
 
-  /** Reading and writing rows and bundles, and reading the secrets. */
+  /** Reading and writing rows, and reading the secrets. The bucket is for those who deploy. */
   grantUse(grantee: iam.IGrantable): void {
     this.grantRows(grantee);
-    this.#grantBundles(grantee);
     this.adminToken.grantRead(grantee);
     this.identity.grantRead(grantee);
   }
@@ -85,19 +84,6 @@ export class ControlState extends Construct {
           : { conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': partitions } } }),
       }),
     );
-  }
-
-  #grantBundles(grantee: iam.IGrantable): void {
-    const objects = this.bundles.arnForObjects('*');
-    for (const [actions, resource] of [
-      [['s3:GetObject', 's3:PutObject', 's3:DeleteObject'], objects],
-      [['s3:ListBucket'], this.bundles.bucketArn],
-    ] as const) {
-      grantee.grantPrincipal.addToPrincipalPolicy(
-        new iam.PolicyStatement({ actions: [...actions], resources: [resource] }),
-      );
-    }
-    acknowledgeWildcard(grantee, objects, 'Bundles are named by their runs, of which any number may come.');
   }
 
   /** Reading the rows of clusters, and none of their events. */

@@ -196,8 +196,8 @@ describe('a machine', () => {
 
 describe('the control API', () => {
   const principal = permissions.of(controlRole);
-  it('has its rows, secrets, queue, bundles and name, and two functions to ask', async () => {
-    const bucket = permissions.named('AWS::S3::Bucket', 'Bundles');
+  const bucket = permissions.named('AWS::S3::Bucket', 'Bundles');
+  it('has its rows, secrets, queue and name, and two functions to ask', async () => {
     const queue = permissions.named('AWS::SQS::Queue', 'Queue');
     const needed: Request[] = [
       rows('cluster/0123/'),
@@ -212,7 +212,6 @@ describe('the control API', () => {
       },
       { action: 'sqs:ReceiveMessage', resource: queue },
       { action: 'sqs:DeleteMessage', resource: queue },
-      { action: 's3:PutObject', resource: `${bucket}/run/bundle.json` },
       setName('control.bees.internal', 'A'),
       invoke('Deploy'),
       invoke('Teardown'),
@@ -223,6 +222,7 @@ describe('the control API', () => {
   it.each([
     ['the other functions', invoke('Reap')],
     ['the build', invoke('Build')],
+    ['the bucket', { action: 's3:GetObject', resource: `${bucket}/run/bundle.json` }],
     ['another name of its zone', setName('other.bees.internal', 'A')],
     ['another kind of record', setName('control.bees.internal', 'TXT')],
     ['the end of its name', setName('control.bees.internal', 'A', 'DELETE')],

@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { get } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -141,6 +142,14 @@ describe.skipIf(!hasMiniStack() && mayBeMissing)('the control API of a deploymen
       patience,
     );
 
+  /** The status of what somebody without a token is answered where machines are. */
+  const overTls = (path: string) =>
+    new Promise((resolve, reject) => {
+      const ca = identityOf(seed, name).server.certificate;
+      const asked = get({ host: name, port, path, ca }, (answer) => resolve(answer.resume().statusCode));
+      asked.on('error', reject);
+    });
+
   it('keeps all it has in the table, and comes back to it after kill -9', async () => {
     const before = await start({ SKEP_NAME: name });
     const { uid } = await before.client.createCluster({ body: spec });
@@ -153,6 +162,8 @@ describe.skipIf(!hasMiniStack() && mayBeMissing)('the control API of a deploymen
       { slot: 'bootstrap-1' },
       { slot: 'peer-1' },
     ]);
+    const anonymously = ['/healthz', '/', '/docs', '/openapi.json', '/v1/clusters'].map(overTls);
+    expect(await Promise.all(anonymously)).toEqual([200, 404, 404, 404, 401]);
     await kill(before.child);
     const after = await start();
     expect((await after.client.getCluster({ params })).uid).toBe(uid);

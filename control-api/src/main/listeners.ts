@@ -13,24 +13,30 @@ import {
 } from '@skep/p2p-core/host';
 import { largestBodyBytes } from '../routes.ts';
 
+/** What machines, and whoever else comes from outside, are answered over TLS. */
+export interface Door {
+  readonly identity: ServerIdentity;
+  readonly handler: HttpHandler;
+}
+
 const everywhere = new Set(['0.0.0.0', '::']);
 
 export class Listeners {
   readonly #host: Host;
   readonly #handler: HttpHandler;
   readonly #servers = new Set<HttpServer>();
-  readonly #tls: ServerIdentity | undefined;
+  readonly #door: Door | undefined;
   #main: Address | undefined;
 
-  constructor(host: Host, handler: HttpHandler, tls?: ServerIdentity) {
+  constructor(host: Host, handler: HttpHandler, door?: Door) {
     this.#host = host;
     this.#handler = handler;
-    this.#tls = tls;
+    this.#door = door;
   }
 
   /** Gives the address with the port that it got. Rejects HostError. */
   async listen(address: Address): Promise<Address> {
-    const { local } = await this.#serve(address, this.#tls);
+    const { local } = await this.#serve(address, this.#door);
     this.#main = local;
     return local;
   }
@@ -65,9 +71,9 @@ export class Listeners {
     await Promise.all([...this.#servers].map((server) => server.close()));
   }
 
-  async #serve(address: Address, tls?: ServerIdentity): Promise<HttpServer> {
-    const options = { maxBodyBytes: largestBodyBytes, ...(tls && { tls }) };
-    const server = await this.#host.http.serve(address, this.#handler, options);
+  async #serve(address: Address, door?: Door): Promise<HttpServer> {
+    const options = { maxBodyBytes: largestBodyBytes, ...(door && { tls: door.identity }) };
+    const server = await this.#host.http.serve(address, door?.handler ?? this.#handler, options);
     this.#servers.add(server);
     return server;
   }
