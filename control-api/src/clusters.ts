@@ -18,6 +18,7 @@ import { machineKey, single } from './decisions/rows.ts';
 import type { Journal } from './ports/journal.ts';
 import { type Json, type NewEvent, type Row, type Store, StoreError, type Write } from './ports/store.ts';
 import { ProblemError } from './problems.ts';
+import { Turns } from './turns.ts';
 
 const mostAttempts = 20;
 /** No agent can push the Lamport clock to where counting ends. */
@@ -35,7 +36,7 @@ export class Clusters {
   readonly #store: Store;
   readonly #journal: Journal;
   readonly #records = new Map<string, ClusterRecord>();
-  readonly #queues = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
   readonly #stale = new Set<ClusterRecord>();
   readonly #readAtMs = new WeakMap<ClusterRecord, number>();
   readonly #isShared: boolean;
@@ -147,7 +148,7 @@ export class Clusters {
    * refuses (its events are kept all the same), StoreError if the store fails.
    */
   transact<A>(record: ClusterRecord, decide: (state: ClusterState, now: number) => Decision<A>): Promise<A> {
-    return this.#inTurn(record, async () => {
+    return this.#turns.take(record.uid, async () => {
       for (let attempt = 0; attempt < mostAttempts; attempt++) {
         if (this.#stale.has(record)) await this.#reload(record);
         if (record.ended) throw gone(record);
@@ -170,7 +171,7 @@ export class Clusters {
 
   /** Reads all clusters again: another process may have changed them for long. Rejects StoreError. */
   async refresh(): Promise<void> {
-    await Promise.all(this.all().map((record) => this.#inTurn(record, () => this.#reload(record))));
+    await Promise.all(this.all().map((record) => this.#turns.take(record.uid, () => this.#reload(record))));
   }
 
   #mayBeOutdated(record: ClusterRecord): boolean {
@@ -183,7 +184,7 @@ export class Clusters {
    * Ends a cluster in one commit. `sweep` removes what is left of it, its journal too, once streams have read its end.
    */
   end(record: ClusterRecord): Promise<void> {
-    return this.#inTurn(record, async () => {
+    return this.#turns.take(record.uid, async () => {
       // An end whose answer was lost may have come about.
       if (this.#stale.has(record)) await this.#reload(record);
       if (record.ended) return;
@@ -308,20 +309,6 @@ export class Clusters {
       if (!this.#isShared || isOfOneMoment(uid, rows)) return rows;
     }
     throw new StoreError('the store changes faster than it can be read');
-  }
-
-  #inTurn<T>(record: ClusterRecord, action: () => Promise<T>): Promise<T> {
-    const before = this.#queues.get(record.uid) ?? Promise.resolve();
-    const turn = before.then(action, action);
-    const settled = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#queues.set(record.uid, settled);
-    settled.then(() => {
-      if (this.#queues.get(record.uid) === settled) this.#queues.delete(record.uid);
-    });
-    return turn;
   }
 
   #tell(record: ClusterRecord): void {

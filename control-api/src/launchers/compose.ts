@@ -13,6 +13,7 @@ import {
   type MachineRef,
   type SlotAddresses,
 } from '../ports/launcher.ts';
+import { Turns } from '../turns.ts';
 import { ComposeRecords, type LaunchedRecord } from './compose-records.ts';
 import { DockerAddresses } from './docker-addresses.ts';
 import { composeConfig, evidenceOf } from './docker-containers.ts';
@@ -46,6 +47,8 @@ const takeConfig = [
 /** Succeeds while the container waits for one. */
 const waits = ['test', '-e', '/config/waiting'];
 const shownIdLength = 12;
+/** What turns are taken about. */
+const containersOfAll = 'containers';
 const readyPollMs = 100;
 const readyMs = 30_000;
 /** Of an agent, and of one that waited, that were told to end. */
@@ -66,7 +69,7 @@ export class ComposeLauncher implements Launcher {
   readonly #toldAtMs = new Map<string, number>();
   readonly #endedByUs = new Map<string, string>();
   /** Containers are chosen one after the other. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(components: { host: Host; engine: DockerEngine }, options: ComposeLauncherOptions) {
     const { host, engine } = components;
@@ -118,7 +121,7 @@ export class ComposeLauncher implements Launcher {
   }
 
   launch(request: LaunchRequest): Promise<LaunchedMachine> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(containersOfAll, async () => {
       try {
         return await this.#launch(request);
       } catch (error) {
@@ -229,7 +232,7 @@ export class ComposeLauncher implements Launcher {
   }
 
   stop(machine: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(containersOfAll, async () => {
       for (;;) {
         const known = await this.#records.find(machine);
         if (known?.kind === 'called-off') return;
@@ -361,11 +364,5 @@ export class ComposeLauncher implements Launcher {
       );
     }
     return network;
-  }
-
-  #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(action, action);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
   }
 }

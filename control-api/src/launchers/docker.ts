@@ -14,6 +14,7 @@ import {
   type MachineRef,
   type SlotAddresses,
 } from '../ports/launcher.ts';
+import { Turns } from '../turns.ts';
 import { DockerAddresses, subnetOf } from './docker-addresses.ts';
 import {
   type ContainerLimits,
@@ -65,7 +66,8 @@ export class DockerLauncher implements Launcher {
   /** Not yet known to have exited, by token. */
   readonly #watched = new Map<string, MachineRef>();
   readonly #listeners = new Set<(exit: MachineExit) => void>();
-  readonly #turns = new Map<string, Promise<unknown>>();
+  /** What concerns one token happens one after the other. */
+  readonly #turns = new Turns();
   /** How the control API is reached in a cluster's network, which is there; undefined where that is no concern of ours. */
   readonly #networks = new Map<string, Promise<ServedAt | undefined>>();
   /** Where it is. */
@@ -131,7 +133,7 @@ export class DockerLauncher implements Launcher {
   }
 
   launch(request: LaunchRequest): Promise<LaunchedMachine> {
-    return this.#inTurn(request.machine, () => this.#asLaunch(() => this.#launch(request)));
+    return this.#turns.take(request.machine.token, () => this.#asLaunch(() => this.#launch(request)));
   }
 
   async #launch(request: LaunchRequest): Promise<LaunchedMachine> {
@@ -179,7 +181,7 @@ export class DockerLauncher implements Launcher {
   }
 
   stop(machine: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
-    return this.#inTurn(machine, async () => {
+    return this.#turns.take(machine.token, async () => {
       for (;;) {
         const found = await this.#engine.find(containerName(machine));
         if (found === undefined) {
@@ -328,21 +330,6 @@ export class DockerLauncher implements Launcher {
       if (!(error instanceof EngineError)) throw error;
       throw new LaunchError('not-launched', error.message, { cause: error });
     }
-  }
-
-  /** What concerns one token happens one after the other. */
-  #inTurn<T>(machine: MachineRef, action: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(machine.token) ?? Promise.resolve();
-    const turn = before.then(action, action);
-    const settled = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turns.set(machine.token, settled);
-    settled.then(() => {
-      if (this.#turns.get(machine.token) === settled) this.#turns.delete(machine.token);
-    });
-    return turn;
   }
 }
 

@@ -27,6 +27,7 @@ import {
   machineRef,
   type SlotAddresses,
 } from '../ports/launcher.ts';
+import { Turns } from '../turns.ts';
 import { ProcessAddresses } from './process-addresses.ts';
 import { type MachineName, ProcessDirectories } from './process-directories.ts';
 import { isStartedWith } from './process-environments.ts';
@@ -71,7 +72,8 @@ export class ProcessLauncher implements Launcher {
   /** Spawned and not yet seen to exit, by token, whether or not they won their claim. */
   readonly #children = new Map<string, Set<ProcessIdentity>>();
   readonly #listeners = new Set<(exit: MachineExit) => void>();
-  readonly #turns = new Map<string, Promise<unknown>>();
+  /** What concerns one token happens one after the other. */
+  readonly #turns = new Turns();
   #polls = 0;
   #timer: Timer | undefined;
 
@@ -99,7 +101,7 @@ export class ProcessLauncher implements Launcher {
   }
 
   launch(request: LaunchRequest): Promise<LaunchedMachine> {
-    return this.#inTurn(request.machine, async () => {
+    return this.#turns.take(request.machine.token, async () => {
       const { machine } = request;
       const known = this.#claim(machine);
       // A claim that its maker died over, half written, can be nobody's any more.
@@ -117,7 +119,7 @@ export class ProcessLauncher implements Launcher {
   }
 
   assign(spare: MachineRef, { machine, ephemeral, emptyDisk }: LaunchRequest): Promise<AssignedDirectories> {
-    return this.#inTurn(spare, async () => {
+    return this.#turns.take(spare.token, async () => {
       const claim = this.#claim(spare);
       const calledOff = (why: string) =>
         new LaunchError('called-off', `${spare.slot}@${spare.generation} cannot be assigned: ${why}`);
@@ -139,7 +141,7 @@ export class ProcessLauncher implements Launcher {
   }
 
   stop(machine: MachineRef, { graceMs }: { graceMs: number }): Promise<void> {
-    return this.#inTurn(machine, async () => {
+    return this.#turns.take(machine.token, async () => {
       const claim = await this.#claimOrCallOff(machine);
       if (claim !== 'called-off') await this.#end(claim, graceMs);
       // Losers of the claim end by themselves; a launch is not over before they have.
@@ -352,21 +354,6 @@ export class ProcessLauncher implements Launcher {
     if (watched === undefined) return;
     this.#watched.delete(token);
     for (const listener of [...this.#listeners]) listener({ machine: watched.machine, evidence });
-  }
-
-  /** What concerns one token happens one after the other. */
-  #inTurn<T>(machine: MachineRef, action: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(machine.token) ?? Promise.resolve();
-    const turn = before.then(action, action);
-    const settled = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turns.set(machine.token, settled);
-    settled.then(() => {
-      if (this.#turns.get(machine.token) === settled) this.#turns.delete(machine.token);
-    });
-    return turn;
   }
 
   #sleep(delayMs: number): Promise<void> {
