@@ -8,6 +8,7 @@ export * from './endpoints.ts';
 export * from './events.ts';
 export * from './fault.ts';
 export * from './identity.ts';
+export * from './ipv4.ts';
 export * from './lambdas.ts';
 export * from './lamport.ts';
 export * from './merged-order.ts';

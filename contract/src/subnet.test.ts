@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { addressOf, hostRange, subnetOf } from './subnet.ts';
+import { ipv4Text } from './ipv4.ts';
+import { hostRange, subnetOf } from './subnet.ts';
 
 const subnets = [
   { subnetId: 'subnet-a', zone: 'a', cidr: '10.0.0.0/24' },
@@ -31,5 +32,5 @@ it.each([
   ['10.0.1.0/30', '10.0.1.4', 0],
 ])('the machines of %s have addresses from %s, %i of them', (cidr, first, count) => {
   const range = hostRange(cidr);
-  expect([addressOf(range.first), range.count]).toEqual([first, count]);
+  expect([ipv4Text(range.first), range.count]).toEqual([first, count]);
 });

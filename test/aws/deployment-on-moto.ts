@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import {
   CreateLaunchTemplateCommand,
   CreateSecurityGroupCommand,
@@ -23,6 +23,7 @@ import { CreateQueueCommand, SendMessageCommand, SQSClient } from '@aws-sdk/clie
 import { type MachineToken, type NodeSubnet, tagKeys } from '@skep/contract';
 import { vi } from 'vitest';
 import { startMoto } from './moto.ts';
+import { createTable } from './table.ts';
 
 const functionSeconds = 900;
 
@@ -119,20 +120,7 @@ export class MotoDeployment {
   /** Functions read this process's environment, as on Lambda they do theirs: so one deployment a process at a time. */
   static async start(account: MotoAccount, name: string): Promise<MotoDeployment> {
     const { QueueUrl } = await account.sqs.send(new CreateQueueCommand({ QueueName: name }));
-    await account.dynamo.send(
-      new CreateTableCommand({
-        TableName: name,
-        BillingMode: 'PAY_PER_REQUEST',
-        KeySchema: [
-          { AttributeName: 'pk', KeyType: 'HASH' },
-          { AttributeName: 'sk', KeyType: 'RANGE' },
-        ],
-        AttributeDefinitions: [
-          { AttributeName: 'pk', AttributeType: 'S' },
-          { AttributeName: 'sk', AttributeType: 'S' },
-        ],
-      }),
-    );
+    await createTable(account.dynamo, name);
     const SKEP_STACK = `arn:aws:cloudformation:eu-central-1:123456789012:stack/${name}/1`;
     Object.assign(process.env, account.environment, { SKEP_CLUSTER: name, SKEP_TABLE: name, SKEP_STACK });
     // Cold ones: what warm functions keep is of the deployment before.

@@ -2,15 +2,10 @@
  * Gives slots their addresses in the subnets of a deployment, by arithmetic alone: nothing else stands in these subnets
  * that is not told of. A slot's address decides its zone, so slots are spread evenly over the subnets.
  */
-import { addressOf, hostRange, type NodeSubnet, subnetOf } from '@skep/contract';
+import { hostRange, ipv4Text, type NodeSubnet, subnetOf } from '@skep/contract';
 import type { Clock } from '@skep/p2p-core/host';
 import { LaunchError, type SlotAddresses } from '../ports/launcher.ts';
-
-/** Every machine has an address of its own, so all listen at the same ports. */
-export const awsPorts = { listen: 6_881, ring: 6_882, health: 6_883 } as const;
-
-/** How long addresses stay given out that nobody has said are taken. */
-const givenMs = 60_000;
+import { OwnAddresses } from './own-addresses.ts';
 
 /**
  * `count` addresses that are free: each in its zone where `zones` names one that has room, and there in the subnet that
@@ -37,7 +32,7 @@ export function freeAddresses(
     const place = (inZone.length > 0 ? inZone : open).reduce((least, each) =>
       each.used < least.used ? each : least,
     );
-    const address = addressOf(place.range.first + place.next);
+    const address = ipv4Text(place.range.first + place.next);
     place.next += 1;
     if (taken.has(address)) continue;
     place.used += 1;
@@ -47,13 +42,11 @@ export function freeAddresses(
 }
 
 export class AwsAddresses {
-  readonly #clock: Clock;
+  readonly #own: OwnAddresses;
   readonly #subnets: readonly NodeSubnet[];
-  /** Given out lately, and until when that counts: whoever asked has not had the time to say that they are taken. */
-  readonly #given = new Map<string, number>();
 
   constructor(components: { clock: Clock }, options: { subnets: readonly NodeSubnet[] }) {
-    this.#clock = components.clock;
+    this.#own = new OwnAddresses(components);
     this.#subnets = options.subnets;
   }
 
@@ -63,22 +56,14 @@ export class AwsAddresses {
     taken: readonly SlotAddresses[],
     zones: readonly (string | undefined)[],
   ): readonly SlotAddresses[] {
-    const now = this.#clock.now();
-    for (const [address, untilMs] of this.#given) if (untilMs <= now) this.#given.delete(address);
-    const all = new Set([...taken.map(({ listen }) => listen.host), ...this.#given.keys()]);
-    const found = freeAddresses(this.#subnets, count, all, zones);
-    if (found === undefined) {
+    return this.#own.give(taken, (unfree) => {
+      const found = freeAddresses(this.#subnets, count, unfree, zones);
+      if (found !== undefined) return found;
       const cidrs = this.#subnets.map(({ cidr }) => cidr).join(', ');
       throw new LaunchError(
         'no-free-address',
         `there are no ${count} free addresses in the subnets ${cidrs}: make the cluster smaller, delete another, or deploy with larger subnets`,
       );
-    }
-    for (const address of found) this.#given.set(address, now + givenMs);
-    return found.map((host) => ({
-      listen: { host, port: awsPorts.listen },
-      ringPort: awsPorts.ring,
-      healthPort: awsPorts.health,
-    }));
+    });
   }
 }

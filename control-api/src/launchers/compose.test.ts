@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,10 +10,9 @@ import { fixtureImage, freeSubnet, hasCompose } from '../../../test/containers/i
 import { describeLauncher, type LauncherWorld } from '../ports/launcher-compliance.ts';
 import { ComposeLauncher } from './compose.ts';
 import { DockerEngine } from './docker-engine.ts';
-import { requestFor } from './testing/fixture-machine.ts';
+import { behaviours, fixtureWorld, requestFor } from './testing/fixture-machine.ts';
 
 const isRequired = process.env.SKEP_TEST_ALL === '1';
-const behaviours = { lives: 0, 'ignores being told to end': 1, 'ends at once': 3 } as const;
 const buildMs = 900_000;
 const testMs = 240_000;
 const containers = 3;
@@ -64,26 +62,16 @@ describe.skipIf(!isRequired && !hasCompose())(
         return launcher;
       };
       return {
+        ...fixtureWorld,
         launcher: make(),
         compute: host.compute,
         restart() {
           launchers.at(-1)!.close();
           return make();
         },
-        behaving: (request, behaviour) => ({
-          ...request,
-          config: { ...request.config, uploadBytesPerSecond: behaviours[behaviour] },
-        }),
         async isRunning({ token }) {
           const found = (await launchers.at(-1)!.list()).find(({ machine }) => machine.token === token);
           return found !== undefined && (await engine.find(found.name))?.state === 'running';
-        },
-        async until(condition) {
-          const deadline = performance.now() + 60_000;
-          while (!(await condition())) {
-            if (performance.now() > deadline) throw new Error('it did not come about');
-            await sleep(20);
-          }
         },
         async close() {
           const last = launchers.at(-1)!;

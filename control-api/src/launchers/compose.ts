@@ -19,7 +19,7 @@ import { DockerAddresses } from './docker-addresses.ts';
 import { composeConfig, evidenceOf } from './docker-containers.ts';
 import { DeathWatch } from './docker-deaths.ts';
 import { type ContainerDetails, type DockerEngine, type EngineContainer, isAlive } from './docker-engine.ts';
-import { EngineError } from './docker-engine-error.ts';
+import { asLaunch, EngineError } from './docker-engine-error.ts';
 
 export interface ComposeLauncherOptions {
   /** The compose project, whose containers they are. */
@@ -121,14 +121,7 @@ export class ComposeLauncher implements Launcher {
   }
 
   launch(request: LaunchRequest): Promise<LaunchedMachine> {
-    return this.#turns.take(containersOfAll, async () => {
-      try {
-        return await this.#launch(request);
-      } catch (error) {
-        if (!(error instanceof EngineError)) throw error;
-        throw new LaunchError('not-launched', error.message, { cause: error });
-      }
-    });
+    return this.#turns.take(containersOfAll, () => asLaunch(() => this.#launch(request)));
   }
 
   async #launch(request: LaunchRequest): Promise<LaunchedMachine> {

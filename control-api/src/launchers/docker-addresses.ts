@@ -3,11 +3,10 @@
  * it, and all machines listen at the same ports. A network's subnet is drawn, not counted, so that those of several
  * control APIs are seldom the same; what the Engine and the computer use already is kept clear of.
  */
+import { ipv4Number, ipv4Range, ipv4Text } from '@skep/contract';
 import { type Clock, type Random, randomInt } from '@skep/p2p-core/host';
 import { LaunchError, type SlotAddresses } from '../ports/launcher.ts';
-
-/** Of every slot: nobody else is at its address. */
-export const slotPorts = { listen: 6881, ring: 6882, health: 6883 } as const;
+import { OwnAddresses } from './own-addresses.ts';
 
 /** As many addresses as a Linux bridge has ports. */
 const prefixLength = 22;
@@ -19,8 +18,6 @@ const strangersSize = 2 ** (32 - strangersPrefixLength);
 const firstSlot = 2;
 const slotsPerSubnet = subnetSize - strangersSize - firstSlot;
 const defaultRange = '10.64.0.0/10';
-/** How long addresses stay given out that nobody has said are taken. */
-const givenMs = 60_000;
 
 export interface Subnet {
   readonly cidr: string;
@@ -31,17 +28,17 @@ export interface Subnet {
 
 /** The subnet that an address of a slot lies in. */
 export function subnetOf(address: string): Subnet {
-  const base = Math.floor(toNumber(address) / subnetSize) * subnetSize;
+  const base = Math.floor(ipv4Number(address) / subnetSize) * subnetSize;
   return {
-    cidr: `${toText(base)}/${prefixLength}`,
-    gateway: toText(base + 1),
-    strangers: `${toText(base + subnetSize - strangersSize)}/${strangersPrefixLength}`,
+    cidr: `${ipv4Text(base)}/${prefixLength}`,
+    gateway: ipv4Text(base + 1),
+    strangers: `${ipv4Text(base + subnetSize - strangersSize)}/${strangersPrefixLength}`,
   };
 }
 
 /** Whether two IPv4 ranges, as in 10.0.0.0/8, have an address in common. */
 export function overlap(one: string, other: string): boolean {
-  const [a, b] = [rangeOf(one), rangeOf(other)];
+  const [a, b] = [ipv4Range(one), ipv4Range(other)];
   return a.first <= b.last && b.first <= a.last;
 }
 
@@ -55,16 +52,14 @@ export interface DockerAddressOptions {
 }
 
 export class DockerAddresses {
-  readonly #clock: Clock;
+  readonly #own: OwnAddresses;
   readonly #random: Random;
   readonly #options: DockerAddressOptions;
   /** Of clusters whose network is not made yet. */
   readonly #chosen = new Map<string, string>();
-  /** Addresses given out lately, and until when: whoever asked has not had the time to say that they are taken. */
-  readonly #given = new Map<string, number>();
 
   constructor(components: { clock: Clock; random: Random }, options: DockerAddressOptions) {
-    this.#clock = components.clock;
+    this.#own = new OwnAddresses(components);
     this.#random = components.random;
     this.#options = options;
   }
@@ -75,27 +70,20 @@ export class DockerAddresses {
     taken: readonly SlotAddresses[],
     clusterUid: string,
   ): Promise<readonly SlotAddresses[]> {
-    const now = this.#clock.now();
-    for (const [host, untilMs] of this.#given) if (untilMs <= now) this.#given.delete(host);
     const takenHosts = new Set(taken.map(({ listen }) => listen.host));
-    const { first } = rangeOf(await this.#subnet(clusterUid, takenHosts));
-    const hosts: string[] = [];
-    for (let index = firstSlot; index < firstSlot + slotsPerSubnet && hosts.length < count; index++) {
-      const host = toText(first + index);
-      if (!takenHosts.has(host) && !this.#given.has(host)) hosts.push(host);
-    }
-    if (hosts.length < count) {
+    const { first } = ipv4Range(await this.#subnet(clusterUid, takenHosts));
+    return this.#own.give(taken, (unfree) => {
+      const hosts: string[] = [];
+      for (let index = firstSlot; index < firstSlot + slotsPerSubnet && hosts.length < count; index++) {
+        const host = ipv4Text(first + index);
+        if (!unfree.has(host)) hosts.push(host);
+      }
+      if (hosts.length === count) return hosts;
       throw new LaunchError(
         'no-free-address',
         `a cluster in containers has room for ${slotsPerSubnet} nodes, which is what one Docker network holds: ask for fewer`,
       );
-    }
-    for (const host of hosts) this.#given.set(host, now + givenMs);
-    return hosts.map((host) => ({
-      listen: { host, port: slotPorts.listen },
-      ringPort: slotPorts.ring,
-      healthPort: slotPorts.health,
-    }));
+    });
   }
 
   async #subnet(clusterUid: string, takenHosts: ReadonlySet<string>): Promise<string> {
@@ -112,11 +100,11 @@ export class DockerAddresses {
   /** Begins anywhere and goes on to the next that is free. */
   #draw(inUse: readonly string[], takenHosts: ReadonlySet<string>): string {
     const used = [...inUse, ...[...takenHosts].map((host) => `${host}/32`)];
-    const range = rangeOf(this.#options.range ?? defaultRange);
+    const range = ipv4Range(this.#options.range ?? defaultRange);
     const count = Math.floor((range.last - range.first + 1) / subnetSize);
     const start = count === 0 ? 0 : randomInt(this.#random, count);
     for (let index = 0; index < count; index++) {
-      const { cidr } = subnetOf(toText(range.first + ((start + index) % count) * subnetSize));
+      const { cidr } = subnetOf(ipv4Text(range.first + ((start + index) % count) * subnetSize));
       if (!used.some((other) => overlap(cidr, other))) return cidr;
     }
     throw new LaunchError(
@@ -124,19 +112,4 @@ export class DockerAddresses {
       `there is no free subnet of /${prefixLength} in ${this.#options.range ?? defaultRange}: remove Docker networks that are not needed`,
     );
   }
-}
-
-function rangeOf(cidr: string): { first: number; last: number } {
-  const [address = '', length = '32'] = cidr.split('/');
-  const size = 2 ** (32 - Number(length));
-  const first = Math.floor(toNumber(address) / size) * size;
-  return { first, last: first + size - 1 };
-}
-
-function toNumber(address: string): number {
-  return address.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
-}
-
-function toText(value: number): string {
-  return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
 }

@@ -14,10 +14,9 @@ import { clusterUid, describeLauncher, type LauncherWorld } from '../ports/launc
 import { DockerLauncher, type DockerLauncherOptions } from './docker.ts';
 import { DockerEngine } from './docker-engine.ts';
 import { containerName } from './docker-naming.ts';
-import { requestFor } from './testing/fixture-machine.ts';
+import { fixtureWorld, requestFor } from './testing/fixture-machine.ts';
 
 const isRequired = process.env.SKEP_TEST_ALL === '1';
-const behaviours = { lives: 0, 'ignores being told to end': 1, 'ends at once': 3 } as const;
 const buildMs = 900_000;
 const testMs = 240_000;
 
@@ -41,6 +40,7 @@ async function createWorld(options: Partial<DockerLauncherOptions> = {}): Promis
     return launcher;
   };
   return {
+    ...fixtureWorld,
     launcher: make(),
     owner,
     compute: host.compute,
@@ -48,19 +48,8 @@ async function createWorld(options: Partial<DockerLauncherOptions> = {}): Promis
       launchers.at(-1)!.close();
       return make();
     },
-    behaving: (request, behaviour) => ({
-      ...request,
-      config: { ...request.config, uploadBytesPerSecond: behaviours[behaviour] },
-    }),
     async isRunning(machine) {
       return (await engine.find(containerName(machine)))?.state === 'running';
-    },
-    async until(condition) {
-      const deadline = performance.now() + 60_000;
-      while (!(await condition())) {
-        if (performance.now() > deadline) throw new Error('it did not come about');
-        await sleep(20);
-      }
     },
     async close() {
       await launchers.at(-1)!.forget(clusterUid);

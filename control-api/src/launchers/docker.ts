@@ -27,7 +27,7 @@ import {
 } from './docker-containers.ts';
 import { DeathWatch } from './docker-deaths.ts';
 import { type ContainerDetails, type DockerEngine, isAlive } from './docker-engine.ts';
-import { EngineError } from './docker-engine-error.ts';
+import { asLaunch, EngineError } from './docker-engine-error.ts';
 import { containerName, type Labels, labels, machineOf, networkName } from './docker-naming.ts';
 import { removeLabelled } from './docker-remains.ts';
 
@@ -133,7 +133,7 @@ export class DockerLauncher implements Launcher {
   }
 
   launch(request: LaunchRequest): Promise<LaunchedMachine> {
-    return this.#turns.take(request.machine.token, () => this.#asLaunch(() => this.#launch(request)));
+    return this.#turns.take(request.machine.token, () => asLaunch(() => this.#launch(request)));
   }
 
   async #launch(request: LaunchRequest): Promise<LaunchedMachine> {
@@ -320,16 +320,6 @@ export class DockerLauncher implements Launcher {
   #own(clusterUid?: string): Record<string, string> {
     const { owner } = this.#options;
     return { [labels.owner]: owner, ...(clusterUid === undefined ? {} : { [labels.cluster]: clusterUid }) };
-  }
-
-  /** What the Engine refuses is an outcome that may be tried again. */
-  async #asLaunch<T>(action: () => Promise<T>): Promise<T> {
-    try {
-      return await action();
-    } catch (error) {
-      if (!(error instanceof EngineError)) throw error;
-      throw new LaunchError('not-launched', error.message, { cause: error });
-    }
   }
 }
 

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createNodeHost } from '@skep/p2p-core/host/node';
 import { describe, expect, it } from 'vitest';
@@ -11,9 +10,9 @@ import { machineRef } from '../ports/launcher.ts';
 import { clusterUid, describeLauncher, type LauncherWorld } from '../ports/launcher-compliance.ts';
 import { ProcessLauncher } from './process.ts';
 import { boundLog } from './process-logs.ts';
+import { fixtureWorld } from './testing/fixture-machine.ts';
 
 const agentProgram = fileURLToPath(new URL('./fixtures/agent.ts', import.meta.url));
-const behaviours = { lives: 0, 'ignores being told to end': 1, 'ends at once': 3 } as const;
 
 async function createWorld(): Promise<LauncherWorld & { directory: string }> {
   const host = createNodeHost();
@@ -25,6 +24,7 @@ async function createWorld(): Promise<LauncherWorld & { directory: string }> {
     return launcher;
   };
   return {
+    ...fixtureWorld,
     launcher: make(),
     directory,
     compute: host.compute,
@@ -33,22 +33,11 @@ async function createWorld(): Promise<LauncherWorld & { directory: string }> {
       launchers.at(-1)!.close();
       return make();
     },
-    behaving: (request, behaviour) => ({
-      ...request,
-      config: { ...request.config, uploadBytesPerSecond: behaviours[behaviour] },
-    }),
     async isRunning({ token }) {
       const living = await launchers.at(-1)!.list();
       const found = living.find(({ machine }) => machine.token === token);
       if (found === undefined) return false;
       return !execFileSync('ps', ['-o', 'state=', '-p', found.name], { encoding: 'utf8' }).startsWith('T');
-    },
-    async until(condition) {
-      const deadline = performance.now() + 10_000;
-      while (!(await condition())) {
-        if (performance.now() > deadline) throw new Error('it did not come about');
-        await sleep(5);
-      }
     },
     async close() {
       const last = launchers.at(-1)!;

@@ -1,7 +1,29 @@
-/** Launches of machines in containers that run the fixture, `fixtures/agent.ts`, whose upload rate says what it does. */
+/** Launches of machines that run the fixture, `fixtures/agent.ts`, whose upload rate says what it does. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address } from '@skep/contract';
 import { type LaunchRequest, machineRef } from '../../ports/launcher.ts';
 import { clusterUid, type LauncherWorld } from '../../ports/launcher-compliance.ts';
+
+/** What the fixture does, by its rate. */
+export const behaviours = { lives: 0, 'ignores being told to end': 1, 'ends at once': 3 } as const;
+
+const patienceMs = 60_000;
+const pollMs = 10;
+
+/** What worlds of the compliance suite have in common that run the fixture in real time. */
+export const fixtureWorld = {
+  behaving: (request, behaviour) => ({
+    ...request,
+    config: { ...request.config, uploadBytesPerSecond: behaviours[behaviour] },
+  }),
+  async until(condition) {
+    const deadline = performance.now() + patienceMs;
+    while (!(await condition())) {
+      if (performance.now() > deadline) throw new Error('it did not come about');
+      await sleep(pollMs);
+    }
+  },
+} satisfies Pick<LauncherWorld, 'behaving' | 'until'>;
 
 /** A machine of a peer's slot, at an address of its own if none is given. */
 export async function requestFor(
